@@ -1,0 +1,46 @@
+/** What one sidecar is told when it starts. What changes later comes over xDS. */
+import type { PortProtocol } from "../model/service.ts";
+import type { LogFormat, LogLevel } from "../telemetry/log.ts";
+
+export interface SocketAddress {
+  /** An IP address literal. */
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+}
+
+/** One port of the application: the mesh reaches it at `listen`, the sidecar passes on to `target`. */
+export interface InboundConfig {
+  readonly listen: SocketAddress;
+  readonly target: SocketAddress;
+  /** The service and port that callers name. */
+  readonly service: string;
+  readonly port: number;
+  readonly protocol: PortProtocol;
+}
+
+/** An explicit upstream port: all that connects to `listen` goes to `authority`. */
+export interface UpstreamConfig {
+  readonly listen: SocketAddress;
+  /** As callers would name it: "price", "price.shop:80". */
+  readonly authority: string;
+}
+
+export interface ProxyConfig {
+  /** The workload's name, unique within its namespace: "price-1". */
+  readonly workload: string;
+  readonly namespace: string;
+  /** The service that the workload belongs to; "" for a sidecar with no application, like the one for the person at the keyboard. */
+  readonly service: string;
+  /** The control plane's xDS address; undefined: the proxy knows no services. */
+  readonly control: SocketAddress | undefined;
+  /** The listener that routes by Host; undefined for none. */
+  readonly outbound: SocketAddress | undefined;
+  readonly upstreams: readonly UpstreamConfig[];
+  readonly inbound: readonly InboundConfig[];
+  readonly admin: SocketAddress;
+  readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
+  /** Milliseconds that a drain may take before what is left is cut. Linkerd: 120,000. */
+  readonly shutdownGraceMs: number;
+}
