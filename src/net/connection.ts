@@ -43,6 +43,8 @@ export class Connection {
   /** Bytes handed to `write` so far. */
   bytesWritten = 0;
   closed = false;
+  /** For whoever keeps account of connections, beside the handler: called once, before the handler's `onClose`. */
+  whenClosed: ((error: Error | undefined) => void) | undefined;
   /** FIN was asked for with `end`. */
   ended = false;
 
@@ -226,6 +228,7 @@ export class Connection {
       this.#block = undefined;
       this.#used = 0;
     }
+    this.whenClosed?.(this.#error);
     this.handler.onClose(this.#error);
   }
 }

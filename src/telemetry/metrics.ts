@@ -36,8 +36,8 @@ interface FamilyOptions {
 export interface Family<Handle> {
   readonly name: string;
   labels(values: Labels): Handle;
-  /** Forgets one label set, for instance that of an endpoint that is gone. */
-  remove(values: Labels): void;
+  /** Forgets all label sets, before they are set anew from what there is. Handles given out before lead nowhere. */
+  clear(): void;
 }
 
 class CounterCell implements Counter {
@@ -106,8 +106,8 @@ class FamilyStore<C extends Cell> implements Family<C> {
     return this.#cell(key);
   }
 
-  remove(values: Labels): void {
-    this.series.delete(formatLabels(this.#labelNames, values));
+  clear(): void {
+    this.series.clear();
   }
 
   #cell(key: string): C {

@@ -1,0 +1,47 @@
+import { defineCommand } from "../command.ts";
+import { Failure } from "../errors.ts";
+import { parseProxyFlags, PROXY_FLAGS } from "../proxy-flags.ts";
+import { onEndSignals, signalExitCode } from "../signals.ts";
+
+export const proxy = defineCommand({
+  name: "proxy",
+  description: `Runs one sidecar: it takes the calls to its application on --inbound and the calls of its application on --outbound
+and --upstream. \`heddle up\` and \`heddle run\` start sidecars by themselves.
+
+The first SIGTERM or SIGINT drains: no new work, what is running is finished. A second one ends at once.`,
+  flags: PROXY_FLAGS,
+  examples: [
+    {
+      does: "The sidecar of one instance of price, which calls product",
+      line: `heddle proxy --workload price-1 --service price --xds 127.0.0.1:4181 --admin 127.0.0.1:20005 \\
+      --inbound 127.0.0.1:20003=127.0.0.1:8080,port=80,protocol=http --upstream product=127.0.0.1:20002`,
+    },
+    {
+      does: "A sidecar for the person at the keyboard: any service by its Host on port 4140",
+      line: "heddle proxy --workload keyboard --xds 127.0.0.1:4181 --outbound 127.0.0.1:4140",
+    },
+  ],
+  async run({ flags }) {
+    const config = parseProxyFlags(flags);
+    const { startProxy } = await import("../../proxy/proxy.ts");
+    const running = await startProxy(config).catch((error: unknown) => {
+      throw isListenError(error) ? new Failure(error.message) : error;
+    });
+    return new Promise<number>((resolve) => {
+      const drain = (): void => void running.drain().then(() => resolve(0));
+      void running.shutdownRequested.then(drain);
+      onEndSignals({
+        first: drain,
+        again(signal) {
+          running.close();
+          process.exit(signalExitCode(signal));
+        },
+      });
+    });
+  },
+});
+
+/** An address that is not free or not ours: the message says which and what to do. */
+function isListenError(error: unknown): error is Error {
+  return error instanceof Error && "code" in error && "syscall" in ((error.cause as object | undefined) ?? {});
+}

@@ -1,0 +1,212 @@
+/** The control plane's HTTP API as commands see it. */
+import * as http from "node:http";
+import type { Workload } from "../model/workload.ts";
+import { Failure, UsageError } from "./errors.ts";
+import type { Io } from "./io.ts";
+
+export const DEFAULT_CONTROL = "127.0.0.1:4180";
+
+/** The flag with which every command that talks to the control plane is told where it is. */
+export const CONTROL_FLAG = {
+  control: {
+    type: "string",
+    value: "HOST:PORT",
+    help: `Address of the control plane's API (default: the variable HEDDLE_CONTROL, or ${DEFAULT_CONTROL})`,
+  },
+} as const;
+
+/** Milliseconds that an answer may take. */
+export const ANSWER_TIMEOUT_MS = 5_000;
+
+/** Bytes of one answer; what is longer is not read. */
+export const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+
+export interface StatRow {
+  readonly namespace: string;
+  readonly kind: "service" | "workload";
+  readonly name: string;
+  readonly meshed: { readonly ready: number; readonly total: number };
+  /** 0 to 1; null: no traffic. */
+  readonly success: number | null;
+  readonly rps: number;
+  readonly latency_ms_p50: number | null;
+  readonly latency_ms_p95: number | null;
+  readonly latency_ms_p99: number | null;
+  readonly tcp_open_connections: number;
+  readonly tcp_read_bytes_rate: number;
+  readonly tcp_write_bytes_rate: number;
+  readonly requests: number;
+  readonly failures: number;
+}
+
+export interface EndpointRow {
+  readonly namespace: string;
+  readonly service: string;
+  /** The number of the service's port. */
+  readonly port: number;
+  readonly portName: string;
+  readonly protocol: string;
+  readonly workload: string;
+  readonly ip: string;
+  readonly endpointPort: number;
+  readonly health: string;
+  readonly weight: number;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly meshed: boolean;
+}
+
+/** What a supervisor tells about one instance that it runs. */
+export interface WorkloadRegistration extends Omit<Workload, "name" | "namespace"> {
+  /** Its sidecar's admin and outbound listeners, as "ip:port". */
+  readonly admin?: string;
+  readonly outbound?: string;
+  readonly upstreams?: readonly { readonly authority: string; readonly address: string }[];
+  /** 5 to 3600: without a renewal for so long, the workload is forgotten. */
+  readonly ttlSeconds: number;
+}
+
+export interface WorkloadRow extends WorkloadRegistration {
+  readonly name: string;
+  readonly namespace: string;
+}
+
+/** An answer of the control plane that is an error. */
+export class ControlError extends Failure {
+  readonly status: number;
+
+  constructor(status: number, message: string, hint: string) {
+    super(message, hint);
+    this.status = status;
+  }
+}
+
+export class ControlClient {
+  /** HOST:PORT */
+  readonly address: string;
+
+  constructor(address: string) {
+    this.address = address;
+  }
+
+  /**
+   * The client for the address in `--control`, else HEDDLE_CONTROL, else the default.
+   *
+   * @throws UsageError if that is no address
+   */
+  static from(flag: string | undefined, io: Io): ControlClient {
+    const address = flag ?? (io.env["HEDDLE_CONTROL"] || DEFAULT_CONTROL);
+    const port = Number(/^[^\s/@?#]+:(\d{1,5})$/.exec(address)?.[1] ?? "0");
+    if (port < 1 || port > 65_535) {
+      const name = flag === undefined ? "HEDDLE_CONTROL" : "--control";
+      throw new UsageError(`${name}: expected HOST:PORT like ${DEFAULT_CONTROL}, found "${address}"`);
+    }
+    return new ControlClient(address);
+  }
+
+  async version(): Promise<string> {
+    return ((await this.#request("GET", "/api/v1/version")) as { version: string }).version;
+  }
+
+  /** @param windowSeconds over how long rates and quantiles are taken */
+  async stat(query: { windowSeconds: number; by: "service" | "workload"; namespace?: string }): Promise<StatRow[]> {
+    const { windowSeconds, by, namespace } = query;
+    const parameters = new URLSearchParams({ window: `${windowSeconds}s`, by });
+    if (namespace !== undefined) parameters.set("namespace", namespace);
+    return (await this.#request("GET", `/api/v1/stat?${parameters.toString()}`)) as StatRow[];
+  }
+
+  async endpoints(namespace?: string): Promise<EndpointRow[]> {
+    const query = namespace === undefined ? "" : `?${new URLSearchParams({ namespace }).toString()}`;
+    return (await this.#request("GET", `/api/v1/endpoints${query}`)) as EndpointRow[];
+  }
+
+  async workloads(): Promise<WorkloadRow[]> {
+    return (await this.#request("GET", "/api/v1/workloads")) as WorkloadRow[];
+  }
+
+  /** Registers a workload, or renews its lease. */
+  async register(namespace: string, name: string, registration: WorkloadRegistration): Promise<void> {
+    await this.#request("PUT", workloadPath(namespace, name), registration);
+  }
+
+  async deregister(namespace: string, name: string): Promise<void> {
+    await this.#request("DELETE", workloadPath(namespace, name));
+  }
+
+  /** Does it answer, and can it serve? Never rejects. */
+  async ready(): Promise<boolean> {
+    try {
+      return (await exchange(this.address, "GET", "/ready", undefined)).status === 200;
+    } catch {
+      return false;
+    }
+  }
+
+  async #request(method: string, path: string, body?: unknown): Promise<unknown> {
+    const { status, text } = await exchange(this.address, method, path, body).catch((error: unknown) => {
+      throw this.#unreachable(error as NodeJS.ErrnoException);
+    });
+    const answer = parseJson(text);
+    if (status >= 200 && status < 300 && (answer !== undefined || text === "")) return answer;
+    const { error } = (answer ?? {}) as { error?: { message?: unknown; hint?: unknown } };
+    if (typeof error?.message === "string") {
+      throw new ControlError(status, error.message, typeof error.hint === "string" ? error.hint : "");
+    }
+    throw new Failure(
+      `what answers at ${this.address} is not Heddle's control plane (${method} ${path}: status ${status})`,
+      WHERE_IT_IS,
+    );
+  }
+
+  #unreachable(error: NodeJS.ErrnoException): Failure {
+    const reasons: Record<string, string> = { ECONNREFUSED: "nothing listens there", ENOTFOUND: "no such host" };
+    return new Failure(
+      `cannot reach the control plane at ${this.address}: ${reasons[error.code ?? ""] ?? error.message}`,
+      `Start a mesh with \`heddle up\` or \`heddle demo\`.\n${WHERE_IT_IS}`,
+    );
+  }
+}
+
+const WHERE_IT_IS = "If it is elsewhere, say --control HOST:PORT or set HEDDLE_CONTROL.";
+
+function workloadPath(namespace: string, name: string): string {
+  return `/api/v1/workloads/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
+}
+
+/** One request and its answer, on a connection of its own: what answers may have been restarted since the last one. */
+async function exchange(
+  address: string,
+  method: string,
+  path: string,
+  body: unknown,
+): Promise<{ status: number; text: string }> {
+  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>();
+  const content = body === undefined ? "" : JSON.stringify(body);
+  const headers = body === undefined ? {} : { "content-type": "application/json" };
+  const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+  const request = http.request(`http://${address}${path}`, { method, headers, agent: false, signal }, (response) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    response.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+      chunks.push(chunk);
+      if (bytes > ANSWER_BYTES_MAX) response.destroy(new Error(`the answer is longer than ${ANSWER_BYTES_MAX} bytes`));
+    });
+    response.on("error", fail);
+    response.on("end", () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }));
+  });
+  function fail(error: Error): void {
+    reject(signal.aborted ? new Error(`no answer within ${ANSWER_TIMEOUT_MS / 1_000} s`) : error);
+  }
+  request.on("error", fail);
+  request.end(content);
+  return promise;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}

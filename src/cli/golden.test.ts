@@ -1,0 +1,102 @@
+import { after, before, describe, it } from "node:test";
+import { commandHelp } from "./help.ts";
+import { COMMANDS } from "./table.ts";
+import { runCaptured, transcript } from "./testing/captured-io.ts";
+import { ENDPOINT_ROWS, FakeControl, STAT_ROWS, WORKLOAD_ROWS } from "./testing/fake-control.ts";
+import { matchesGolden } from "./testing/golden.ts";
+
+describe("help", () => {
+  it("lists the commands", async () => {
+    matchesGolden("help/overview.txt", (await runCaptured(["--help"])).stdout);
+  });
+
+  for (const entry of COMMANDS) {
+    it(`shows the flags and examples of ${entry.name}`, async () => {
+      matchesGolden(`help/${entry.name}.txt`, commandHelp(await entry.load()));
+    });
+  }
+});
+
+describe("completion", () => {
+  for (const shell of ["bash", "zsh", "fish"]) {
+    it(`is made for ${shell}`, async () => {
+      matchesGolden(`completion/${shell}.txt`, (await runCaptured(["completion", shell])).stdout);
+    });
+  }
+});
+
+describe("errors", () => {
+  const wrong: Record<string, string[]> = {
+    "no-command": [],
+    "unknown-command": ["stats"],
+    "unlike-command": ["frobnicate"],
+    "flag-before-command": ["--output", "stat"],
+    "unknown-flag": ["stat", "--wach"],
+    "unlike-flag": ["stat", "--frobnicate"],
+    "no-value": ["stat", "-o"],
+    "flag-for-value": ["stat", "--output", "--watch"],
+    "value-for-switch": ["stat", "--watch=yes"],
+    "no-choice": ["stat", "-o", "jsn"],
+    "surplus-argument": ["stat", "services", "workloads"],
+    "no-such-argument": ["stat", "servces"],
+    "nothing-after-dashes": ["stat", "--", "x"],
+    "no-dashes": ["run", "node", "server.js"],
+    "no-program": ["run", "--service", "price"],
+    "which-shell": ["completion"],
+    "bad-window": ["stat", "-t", "1"],
+    "bad-control": ["stat", "--control", "nowhere"],
+    "nothing-there": ["stat", "--control", "127.0.0.1:1"],
+    "no-mesh-file": ["up"],
+    "proxy-no-workload": ["proxy"],
+    "proxy-bad-xds": ["proxy", "--workload", "price-1", "--xds", "localhost:4181"],
+    "proxy-bad-inbound": ["proxy", "--workload", "p", "--inbound", "127.0.0.1:1=127.0.0.1:2,service=p,protocl=http"],
+    "proxy-bad-grace": ["proxy", "--workload", "price-1", "--shutdown-grace", "2h"],
+  };
+  for (const [name, words] of Object.entries(wrong)) {
+    it(`say what is wrong: ${name}`, async () => {
+      matchesGolden(`errors/${name}.txt`, transcript(words, await runCaptured(words)));
+    });
+  }
+});
+
+describe("answers of the control plane", () => {
+  let busy: FakeControl;
+  let idle: FakeControl;
+  before(async () => {
+    busy = await FakeControl.start({
+      "GET /api/v1/stat": { body: STAT_ROWS },
+      "GET /api/v1/endpoints": { body: ENDPOINT_ROWS },
+      "GET /api/v1/workloads": { body: WORKLOAD_ROWS },
+      "GET /api/v1/version": { body: { version: "9.8.7" } },
+    });
+    idle = await FakeControl.start({
+      "GET /api/v1/stat": { body: [] },
+      "GET /api/v1/endpoints": { body: [] },
+      "GET /api/v1/workloads": { body: [] },
+    });
+  });
+  after(async () => {
+    await busy.close();
+    await idle.close();
+  });
+
+  const shown: Record<string, string[]> = {
+    "stat-table": ["stat"],
+    "stat-wide": ["stat", "-o", "wide"],
+    "stat-all-namespaces": ["stat", "-A"],
+    "stat-json": ["stat", "-o", "json"],
+    "endpoints-table": ["endpoints"],
+    "endpoints-of-service": ["endpoints", "price", "nothing"],
+    "endpoints-json": ["endpoints", "-o", "json"],
+  };
+  for (const [name, words] of Object.entries(shown)) {
+    it(`are shown: ${name}`, async () => {
+      const result = await runCaptured(words, { HEDDLE_CONTROL: busy.address });
+      matchesGolden(`output/${name}.txt`, transcript(words, result));
+    });
+    it(`are shown when there is nothing: ${name}`, async () => {
+      const result = await runCaptured(words, { HEDDLE_CONTROL: idle.address });
+      matchesGolden(`output/${name}-empty.txt`, transcript(words, result));
+    });
+  }
+});

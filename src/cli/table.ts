@@ -1,0 +1,57 @@
+/** All commands: name and summary at hand, the code loaded only when it is run. A sidecar starts without the rest of the CLI. */
+import type { Command } from "./command.ts";
+
+export interface CommandEntry {
+  readonly name: string;
+  /** One line, for the list of commands. */
+  readonly summary: string;
+  load(): Promise<Command>;
+}
+
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: "demo",
+    summary: "Run the example shop with load, and watch its success rate and latency",
+    load: async () => (await import("./commands/demo.ts")).demo,
+  },
+  {
+    name: "up",
+    summary: "Run the services of a mesh.yaml, each with a sidecar, and a control plane",
+    load: async () => (await import("./commands/up.ts")).up,
+  },
+  {
+    name: "run",
+    summary: "Run one program with a sidecar and join a running mesh",
+    load: async () => (await import("./commands/run.ts")).run,
+  },
+  {
+    name: "stat",
+    summary: "Show success rate, request rate and latency of services or workloads",
+    load: async () => (await import("./commands/stat.ts")).stat,
+  },
+  {
+    name: "endpoints",
+    summary: "List the addresses that serve each service, and the ports of their sidecars",
+    load: async () => (await import("./commands/endpoints.ts")).endpoints,
+  },
+  {
+    name: "control",
+    summary: "Run the control plane alone",
+    load: async () => (await import("./commands/control.ts")).control,
+  },
+  {
+    name: "proxy",
+    summary: "Run one sidecar proxy alone",
+    load: async () => (await import("./commands/proxy.ts")).proxy,
+  },
+  {
+    name: "version",
+    summary: "Print the version of this program and of the control plane",
+    load: async () => (await import("./commands/version.ts")).version,
+  },
+  {
+    name: "completion",
+    summary: "Print the completion script for bash, zsh or fish",
+    load: async () => (await import("./commands/completion.ts")).completion,
+  },
+];

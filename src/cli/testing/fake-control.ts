@@ -1,0 +1,137 @@
+/** A control plane's HTTP API with fixed answers. */
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { EndpointRow, StatRow, WorkloadRow } from "../control-client.ts";
+
+export interface FakeRequest {
+  readonly method: string;
+  /** Path and query. */
+  readonly target: string;
+  readonly body: unknown;
+}
+
+/** By method and path, without the query: "GET /api/v1/stat". */
+export type FakeAnswers = Readonly<Record<string, { readonly status?: number; readonly body: string | object }>>;
+
+export class FakeControl {
+  readonly requests: FakeRequest[] = [];
+  readonly #server: Server;
+
+  constructor(answers: FakeAnswers) {
+    this.#server = createServer((request, response) => {
+      const chunks: Buffer[] = [];
+      request.on("data", (chunk: Buffer) => chunks.push(chunk));
+      request.on("end", () => {
+        const { method = "", url: target = "" } = request;
+        const text = Buffer.concat(chunks).toString();
+        this.requests.push({ method, target, body: text === "" ? undefined : JSON.parse(text) });
+        const { status = 200, body } = answers[`${method} ${target.split("?")[0]}`] ?? { status: 404, body: "nothing" };
+        response.writeHead(status, { "content-type": "application/json", connection: "close" });
+        response.end(typeof body === "string" ? body : JSON.stringify(body));
+      });
+    });
+  }
+
+  static async start(answers: FakeAnswers): Promise<FakeControl> {
+    const fake = new FakeControl(answers);
+    await new Promise<void>((resolve) => {
+      fake.#server.listen(0, "127.0.0.1", resolve);
+    });
+    return fake;
+  }
+
+  /** HOST:PORT */
+  get address(): string {
+    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  async close(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => {
+      this.#server.close(resolve);
+    });
+  }
+}
+
+const idle = {
+  success: null,
+  rps: 0,
+  latency_ms_p50: null,
+  latency_ms_p95: null,
+  latency_ms_p99: null,
+  tcp_open_connections: 0,
+  tcp_read_bytes_rate: 0,
+  tcp_write_bytes_rate: 0,
+  requests: 0,
+  failures: 0,
+};
+
+export const STAT_ROWS: readonly StatRow[] = [
+  {
+    namespace: "default",
+    kind: "service",
+    name: "gateway",
+    meshed: { ready: 1, total: 1 },
+    success: 0.9967,
+    rps: 20.04,
+    latency_ms_p50: 5.4,
+    latency_ms_p95: 31,
+    latency_ms_p99: 96.2,
+    tcp_open_connections: 2,
+    tcp_read_bytes_rate: 2514.25,
+    tcp_write_bytes_rate: 7731,
+    requests: 1202,
+    failures: 4,
+  },
+  { ...idle, namespace: "default", kind: "service", name: "price-grpc", meshed: { ready: 0, total: 2 } },
+];
+
+const endpoint: EndpointRow = {
+  namespace: "default",
+  service: "price",
+  port: 80,
+  portName: "http",
+  protocol: "http",
+  workload: "price-1",
+  ip: "127.0.0.1",
+  endpointPort: 20_003,
+  health: "healthy",
+  weight: 1,
+  labels: {},
+  meshed: true,
+};
+
+export const ENDPOINT_ROWS: readonly EndpointRow[] = [
+  endpoint,
+  { ...endpoint, workload: "price-2", endpointPort: 20_007, health: "unhealthy", labels: { version: "slow" } },
+  { ...endpoint, service: "legacy", workload: "vm-7", ip: "10.0.0.7", endpointPort: 8080, meshed: false },
+];
+
+const workload: WorkloadRow = {
+  name: "price-1",
+  namespace: "default",
+  labels: {},
+  locality: { region: "", zone: "", subZone: "" },
+  weight: 1,
+  health: "healthy",
+  ports: [
+    {
+      service: "price",
+      name: "http",
+      port: 80,
+      protocol: "http",
+      address: "127.0.0.1",
+      addressPort: 20_003,
+      meshed: true,
+    },
+  ],
+  admin: "127.0.0.1:20005",
+  outbound: "127.0.0.1:20004",
+  upstreams: [{ authority: "product", address: "127.0.0.1:20002" }],
+  ttlSeconds: 15,
+};
+
+export const WORKLOAD_ROWS: readonly WorkloadRow[] = [
+  workload,
+  { ...workload, name: "keyboard", ports: [], admin: "127.0.0.1:4191", outbound: "127.0.0.1:4140", upstreams: [] },
+];

@@ -1,0 +1,33 @@
+/** Reads the mesh file for a command: everything that is wrong with it is told at once. */
+import { formatDiagnostic, type Diagnostic } from "../../dialects/diagnostic.ts";
+import type { MeshFile } from "../../dialects/mesh/mesh-file.ts";
+import { readMeshFile } from "../../dialects/mesh/read.ts";
+import { KEYBOARD } from "./plan.ts";
+
+export interface LoadedMesh {
+  /** Undefined if there are errors. */
+  readonly mesh: MeshFile | undefined;
+  /** Errors and warnings, one line each. */
+  readonly lines: readonly string[];
+}
+
+/** Never rejects. */
+export async function loadMesh(file: string): Promise<LoadedMesh> {
+  const { meshFile, diagnostics } = await readMeshFile(file);
+  const problems = [...diagnostics];
+  const taken = meshFile?.services.find(({ instances }) => instances.some(({ name }) => name === KEYBOARD));
+  if (taken !== undefined) problems.push(keyboardTaken(file, taken.name));
+  return { mesh: taken === undefined ? meshFile : undefined, lines: problems.map(formatDiagnostic) };
+}
+
+function keyboardTaken(file: string, service: string): Diagnostic {
+  return {
+    severity: "error",
+    file,
+    line: 1,
+    column: 1,
+    field: `services.${service}.instances`,
+    message: `the name "${KEYBOARD}" is that of the sidecar for the person at the keyboard`,
+    hint: "give the instance another name",
+  };
+}

@@ -1,0 +1,71 @@
+/** The forms of flag values: addresses, durations, sizes. Every error names the flag, what was found and what was expected. */
+import { isIP } from "node:net";
+import type { SocketAddress } from "../proxy/config.ts";
+import { UsageError } from "./errors.ts";
+
+/**
+ * "127.0.0.1:4140" or "[::1]:4140". Port 0 lets the system choose.
+ *
+ * @throws UsageError
+ */
+export function parseAddress(flag: string, text: string): SocketAddress {
+  const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2] ?? "";
+  const port = Number(match?.[3]);
+  const version = match?.[1] === undefined ? 4 : 6;
+  if (match !== null && isIP(host) === version && port <= 65_535) return { host, port };
+  const hint = host === "localhost" ? `Say 127.0.0.1:${match?.[3]}.` : "";
+  throw new UsageError(`${flag}: expected IP:PORT like 127.0.0.1:4140 or [::1]:4140, found "${text}"`, hint);
+}
+
+/** The form that {@link parseAddress} reads. */
+export function formatAddress(address: SocketAddress): string {
+  return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+}
+
+const MILLISECONDS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
+
+/**
+ * "500ms", "20s", "1.5m", "1h".
+ *
+ * @param range the least and the greatest that is allowed, as they would be written
+ * @returns milliseconds
+ * @throws UsageError
+ */
+export function parseDuration(flag: string, text: string, range: readonly [string, string]): number {
+  const value = durationMs(text);
+  const [least, most] = range;
+  const fits = value !== undefined && value >= (durationMs(least) ?? 0) && value <= (durationMs(most) ?? 0);
+  if (fits) return value;
+  throw new UsageError(
+    `${flag}: expected a duration from ${least} to ${most} like 500ms, 20s or 1.5m, found "${text}"`,
+  );
+}
+
+function durationMs(text: string): number | undefined {
+  const match = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)$/.exec(text);
+  return match === null ? undefined : Number(match[1]) * MILLISECONDS[match[2] as keyof typeof MILLISECONDS];
+}
+
+/** @throws UsageError */
+export function parsePort(flag: string, text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (port >= 1 && port <= 65_535) return port;
+  throw new UsageError(`${flag}: expected a port from 1 to 65535, found "${text}"`);
+}
+
+/** A DNS label (RFC 1123): what services, workloads and namespaces are called. @throws UsageError */
+export function parseLabel(flag: string, text: string): string {
+  if (/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(text)) return text;
+  const form = "lower-case letters, digits and hyphens, at most 63, not starting or ending with a hyphen";
+  throw new UsageError(`${flag}: expected ${form}; found "${text}"`);
+}
+
+/** An authority as callers write it: "price", "price.shop", "price:8080". @throws UsageError */
+export function parseAuthority(flag: string, text: string): string {
+  const match = /^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?(?::(\d{1,5}))?$/i.exec(text);
+  const port = match?.[2];
+  if (match !== null && (port === undefined || (Number(port) >= 1 && Number(port) <= 65_535)))
+    return text.toLowerCase();
+  throw new UsageError(`${flag}: expected a service like price, price.shop or price:8080, found "${text}"`);
+}

@@ -1,0 +1,210 @@
+/** The control plane: sources in, one mesh, xDS and the HTTP API out. */
+import { createServer, type Server } from "node:http";
+
+import { getRequestListener } from "@hono/node-server";
+
+import { systemClock } from "../net/clock.ts";
+import type { Logger } from "../telemetry/log.ts";
+import { AdsServer } from "../xds/server.ts";
+import { type Address, formatAddress } from "./address.ts";
+import { createApi } from "./api.ts";
+import { closeServer, ControlStartError, listen } from "./listen.ts";
+import { buildMesh } from "./mesh-builder.ts";
+import { MeshPublisher } from "./mesh-publisher.ts";
+import { ControlMetrics } from "./metrics.ts";
+import { scrapeTargets } from "./scrape-targets.ts";
+import { FileSource } from "./sources/file-source.ts";
+import { RegistryStore } from "./sources/registry-store.ts";
+import { Registry } from "./sources/registry.ts";
+import type { SourceStatus } from "./sources/source.ts";
+import { Scraper } from "./stat/scraper.ts";
+import { StatTable } from "./stat/stat-table.ts";
+import { VERSION } from "./version.ts";
+import { listenXds } from "./xds-server.ts";
+
+/** Connections to the API at one time. */
+export const API_CONNECTIONS_MAX = 1_000;
+/** Milliseconds in which a request to the API must have arrived. */
+const API_REQUEST_TIMEOUT_MS = 30_000;
+
+export { ControlStartError };
+
+export interface ControlOptions {
+  readonly api: Address;
+  readonly xds: Address;
+  /** Absolute paths of mesh.yaml files to follow. Where they contradict each other the earlier one holds. */
+  readonly files: readonly string[];
+  /** Where registrations are kept; undefined: they are not. */
+  readonly stateDirectory: string | undefined;
+  readonly logger: Logger;
+}
+
+export interface RunningControl {
+  readonly apiAddress: Address;
+  readonly xdsAddress: Address;
+  /** Leaves nothing behind: no socket, no timer, no watch, no unwritten registration. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the control plane; it is ready to serve when this resolves. Bad mesh files are no reason to reject.
+ *
+ * @throws ControlStartError: an address that is not free, or a state folder that cannot be used
+ */
+export async function startControl(options: ControlOptions): Promise<RunningControl> {
+  const cleanups: (() => void | Promise<void>)[] = [];
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => (closing ??= closeAll(cleanups));
+  try {
+    const addresses = await start(options, cleanups);
+    return { ...addresses, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function closeAll(cleanups: readonly (() => void | Promise<void>)[]): Promise<void> {
+  for (const cleanup of cleanups.toReversed()) await cleanup();
+}
+
+/** What is started is closed by the last of `cleanups` first. */
+async function start(
+  options: ControlOptions,
+  cleanups: (() => void | Promise<void>)[],
+): Promise<{ apiAddress: Address; xdsAddress: Address }> {
+  const { logger } = options;
+  const clock = systemClock;
+  let ready = false;
+
+  const ads = new AdsServer({ logger, version: VERSION });
+  const publisher = new MeshPublisher({
+    clock,
+    logger,
+    build: () =>
+      buildMesh(
+        files.flatMap(({ meshFile }) => meshFile ?? []),
+        registry.all(),
+      ),
+    publish: (mesh) => {
+      ads.setMesh(mesh);
+      metrics.pushes.inc();
+    },
+  });
+  let store: RegistryStore | undefined;
+  const registry = new Registry({
+    clock,
+    logger,
+    onChange: () => {
+      publisher.changed();
+      store?.changed();
+    },
+  });
+  const files = [...new Set(options.files)].map(
+    (file) => new FileSource({ file, clock, logger, onChange: () => publisher.changed() }),
+  );
+  const loadedAt = new Date().toISOString();
+  const sources = (): SourceStatus[] => [
+    ...files.map((file) => file.status),
+    { name: "registrations", kind: "registry", state: "ok", loadedAt, diagnostics: [] },
+  ];
+  const table = new StatTable();
+  const metrics = new ControlMetrics(() => {
+    const nodes = ads.nodes();
+    const { services, endpoints } = publisher.mesh;
+    return {
+      connectedProxies: nodes.length,
+      registeredWorkloads: registry.size,
+      measuredWorkloads: table.size,
+      services: services.length,
+      endpoints: [...endpoints.values()].reduce((sum, list) => sum + list.length, 0),
+      sources: new Map(sources().map(({ name, state }) => [name, state === "ok"])),
+      xds: nodes.map(({ id, connectedSince, acked, nacked }) => {
+        return { stream: `${id} ${connectedSince.getTime()}`, acked, nacked };
+      }),
+    };
+  });
+
+  cleanups.push(
+    () => publisher.close(),
+    () => registry.close(),
+  );
+  if (options.stateDirectory !== undefined) {
+    const opened = await openStore(options.stateDirectory, registry, logger);
+    cleanups.push(() => opened.close());
+    store = opened;
+  }
+  // After the store, so that what it writes last is still there.
+  cleanups.push(() =>
+    files.reduce<Promise<void>>((before, file) => before.then(() => file.close()), Promise.resolve()),
+  );
+  for (const file of files) await file.start();
+  // So that the first question is answered from everything known.
+  void publisher.mesh;
+
+  const api = createApi({
+    version: VERSION,
+    registry,
+    ready: () => ready,
+    mesh: () => publisher.mesh,
+    nodes: () => ads.nodes(),
+    sources,
+    stat: (query) => table.rows(query, publisher.mesh, clock.now()),
+    metrics: () => metrics.registry.expose(),
+    onInternalError: (error, path) => logger.error("a request to the API failed", { path, reason: error.stack }),
+  });
+  const answer = getRequestListener(api.fetch);
+  const server = createServer({ requestTimeout: API_REQUEST_TIMEOUT_MS }, (request, response) => {
+    void answer(request, response);
+  });
+  server.maxConnections = API_CONNECTIONS_MAX;
+  const apiAddress = await listen(server, options.api, "API", "--api");
+  cleanups.push(() => closeApi(server));
+
+  const xds = await listenXds({ address: options.xds, clock, routes: (router) => ads.register(router) });
+  cleanups.push(
+    () => xds.close(),
+    () => ads.close(),
+  );
+
+  const scraper = new Scraper({
+    clock,
+    targets: () => scrapeTargets(ads.nodes(), registry.all()),
+    onSample: (target, sample) => {
+      metrics.scrapes.inc();
+      const ageMs = sample.startedAt === 0 ? undefined : Date.now() - sample.startedAt * 1_000;
+      table.add(target, sample, clock.now(), ageMs);
+    },
+    onFailure: (target, reason) => {
+      metrics.scrapeFailures.labels({ reason }).inc();
+      logger.debug("sidecar gave no metrics", { workload: target.workload, admin: target.admin, reason });
+    },
+  });
+  scraper.start();
+  cleanups.push(() => scraper.close());
+
+  ready = true;
+  logger.info("control plane is ready", {
+    api: formatAddress(apiAddress),
+    xds: formatAddress(xds.address),
+    services: publisher.mesh.services.length,
+    workloads: registry.size,
+  });
+  return { apiAddress, xdsAddress: xds.address };
+}
+
+async function openStore(folder: string, registry: Registry, logger: Logger): Promise<RegistryStore> {
+  const store = new RegistryStore({ folder, clock: systemClock, logger, registrations: () => registry.all() });
+  try {
+    registry.restore(await store.load());
+  } catch (error) {
+    throw new ControlStartError(`cannot use the state folder ${folder}: ${(error as Error).message}`, { cause: error });
+  }
+  return store;
+}
+
+async function closeApi(server: Server): Promise<void> {
+  const closed = closeServer(server);
+  server.closeAllConnections();
+  await closed;
+}

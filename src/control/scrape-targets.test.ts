@@ -1,0 +1,33 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+import { scrapeTargets } from "./scrape-targets.ts";
+import { registration } from "./sources/test-registration.ts";
+
+describe("scrapeTargets", () => {
+  it("knows sidecars from registrations and from streams, each once; the stream knows better", () => {
+    const registrations = [
+      registration("price-1", { admin: "127.0.0.1:1" }),
+      registration("price-2", { admin: "127.0.0.1:2" }),
+    ];
+    const node = { namespace: "default", service: "price" };
+    const targets = scrapeTargets(
+      [
+        { ...node, workload: "price-2", admin: "127.0.0.1:22" },
+        { ...node, workload: "price-3", admin: "127.0.0.1:3" },
+      ],
+      registrations,
+    );
+    assert.deepEqual(
+      targets.map(({ workload, service, admin }) => `${workload} ${service} ${admin}`),
+      ["price-1 price 127.0.0.1:1", "price-2 price 127.0.0.1:22", "price-3 price 127.0.0.1:3"],
+    );
+  });
+
+  it("leaves out who has no sidecar or no service", () => {
+    const keyboard = { workload: "keyboard", namespace: "default", service: "", admin: "127.0.0.1:4191" };
+    const grpcClient = { workload: "", namespace: "", service: "", admin: "" };
+    const registrations = [registration("a", {}), registration("b", { admin: "127.0.0.1:1", ports: [] })];
+    assert.deepEqual(scrapeTargets([keyboard, grpcClient], registrations), []);
+  });
+});

@@ -1,0 +1,8 @@
+/** Heddle's own version, from the package that this runs from. */
+import { readFileSync } from "node:fs";
+
+const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
+
+export const VERSION: string = version;

@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect as connectHttp2 } from "node:http2";
+import { connect } from "node:net";
+import { afterEach, describe, it } from "node:test";
+
+import { until } from "../../test/support/until.ts";
+import { VirtualClock } from "../net/virtual-clock.ts";
+import { listenXds, PING_INTERVAL_MS, PING_TIMEOUT_MS, XDS_STREAMS_MAX } from "./xds-server.ts";
+
+const cleanups: (() => void | Promise<void>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+});
+
+async function start() {
+  const clock = new VirtualClock();
+  const listener = await listenXds({ address: { host: "127.0.0.1", port: 0 }, clock, routes: () => {} });
+  cleanups.push(() => listener.close());
+  return { clock, listener };
+}
+
+describe("listenXds", () => {
+  it("keeps a peer that answers pings, and tells it how many streams it may open", async () => {
+    const { clock, listener } = await start();
+    const client = connectHttp2(`http://127.0.0.1:${listener.address.port}`);
+    cleanups.push(() => client.destroy());
+    let pings = 0;
+    client.on("ping", () => pings++);
+    const [settings] = (await once(client, "remoteSettings")) as [{ maxConcurrentStreams: number }];
+    assert.equal(settings.maxConcurrentStreams, XDS_STREAMS_MAX);
+    for (let i = 1; i <= 3; i++) {
+      await until("the next ping is set", () => clock.pending === 1);
+      clock.advance(PING_INTERVAL_MS);
+      await until("a ping", () => pings === i);
+      // The answer replaces the time-out by the next interval; only then may time go on.
+      await until("the answer", () => {
+        clock.advance(0);
+        return clock.pending === 1;
+      });
+      await new Promise((resolve) => client.ping(resolve));
+    }
+    assert.equal(client.destroyed, false);
+  });
+
+  it("cuts off a peer that does not", async () => {
+    const { clock, listener } = await start();
+    const socket = connect(listener.address.port, "127.0.0.1");
+    cleanups.push(() => socket.destroy());
+    socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    socket.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
+    let closed = false;
+    socket.on("close", () => (closed = true)).resume();
+    await until("the session", () => clock.pending === 1);
+    clock.advance(PING_INTERVAL_MS);
+    clock.advance(PING_TIMEOUT_MS - 1);
+    assert.equal(clock.pending, 1);
+    clock.advance(1);
+    await until("it is cut off", () => closed);
+    assert.equal(clock.pending, 0);
+  });
+
+  it("survives what is not HTTP/2", async () => {
+    const { clock, listener } = await start();
+    const socket = connect(listener.address.port, "127.0.0.1");
+    cleanups.push(() => socket.destroy());
+    socket.on("error", () => {}).resume();
+    socket.write("GET / HTTP/1.1\r\n\r\n");
+    await once(socket, "close");
+    await until("nothing is left", () => clock.pending === 0);
+  });
+
+  it("closes with connections open", async () => {
+    const { clock, listener } = await start();
+    const client = connectHttp2(`http://127.0.0.1:${listener.address.port}`);
+    await once(client, "remoteSettings");
+    await listener.close();
+    await until("the client notices", () => client.destroyed);
+    assert.equal(clock.pending, 0);
+  });
+});

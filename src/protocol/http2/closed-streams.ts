@@ -1,0 +1,33 @@
+/**
+ * How the streams closed last came to their end. Frames may still arrive on them: on one that we reset they were in flight
+ * and mean nothing; on one that the peer itself ended they are an error (RFC 9113 §5.1).
+ */
+
+/** Streams remembered. Of older ones the end is unknown, and the peer is given the benefit of the doubt. */
+export const CLOSED_STREAMS_MAX = 256;
+
+export type StreamEnd = "unknown" | "ended by the peer" | "reset by us";
+
+export class ClosedStreams {
+  readonly #ids = new Int32Array(CLOSED_STREAMS_MAX);
+  readonly #endedByPeer = new Uint8Array(CLOSED_STREAMS_MAX);
+  #count = 0;
+
+  /** @param endedByPeer the peer has sent END_STREAM or RST_STREAM on it */
+  add(streamId: number, endedByPeer: boolean): void {
+    const place = this.#count++ % CLOSED_STREAMS_MAX;
+    this.#ids[place] = streamId;
+    this.#endedByPeer[place] = endedByPeer ? 1 : 0;
+  }
+
+  /** True once streams have been forgotten. */
+  get incomplete(): boolean {
+    return this.#count > CLOSED_STREAMS_MAX;
+  }
+
+  endOf(streamId: number): StreamEnd {
+    const place = this.#ids.indexOf(streamId);
+    if (place < 0) return "unknown";
+    return this.#endedByPeer[place] === 1 ? "ended by the peer" : "reset by us";
+  }
+}

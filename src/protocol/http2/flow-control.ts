@@ -1,0 +1,187 @@
+/**
+ * Flow control (RFC 9113 §5.2): how much may be sent, and who is next when not everybody can.
+ *
+ * Bytes that the peer's windows do not allow yet are copied and held with their stream. A stream that has room in its own
+ * window waits in line for the connection's; those in line send one frame each in turn, so no stream starves another.
+ */
+import type { Connection } from "../../net/connection.ts";
+import type { HeaderList } from "../exchange.ts";
+import type { FrameWriter } from "./frame-writer.ts";
+import { MAX_FRAME_BYTES } from "./frames.ts";
+import type { Http2Stream } from "./stream.ts";
+
+/** Windows before anything is said about them. */
+export const DEFAULT_WINDOW_BYTES = 65_535;
+
+/** The largest window. A peer that opens one beyond it breaks the protocol. */
+export const MAX_WINDOW_BYTES = 0x7fff_ffff;
+
+/**
+ * Octets held for one stream above which a producer that goes on all the same is cut off: it has ignored `sendData`'s
+ * false for longer than any window of its own input could explain.
+ */
+export const HELD_BYTES_MAX = 1024 * 1024;
+
+/** True when a receive window has been used up so far that giving credit is worth a frame. */
+export function creditIsDue(uncredited: number, windowBytes: number): boolean {
+  return uncredited * 2 >= windowBytes;
+}
+
+export class SendScheduler {
+  /** What the connection's window still allows. */
+  window = DEFAULT_WINDOW_BYTES;
+  readonly #connection: Connection;
+  readonly #writer: FrameWriter;
+  // Streams with held bytes and room in their own window, as a list through `nextInLine`.
+  #first: Http2Stream | undefined;
+  #last: Http2Stream | undefined;
+  /** Streams whose producer waits for nothing but the connection's drain. */
+  #undrained: Http2Stream[] = [];
+
+  constructor(connection: Connection, writer: FrameWriter) {
+    this.#connection = connection;
+    this.#writer = writer;
+  }
+
+  /** Sends what may be sent and holds a copy of the rest. @returns false when the producer should wait */
+  send(stream: Http2Stream, chunk: Uint8Array, end: boolean): boolean {
+    const length = chunk.length;
+    const allowed = stream.held === undefined ? Math.max(0, Math.min(stream.sendWindow, this.window)) : 0;
+    if (length <= allowed && stream.held === undefined) {
+      if (length === 0 && !end) return true;
+      const open = this.#write(stream, chunk, 0, length, end);
+      if (end) stream.session.localEnd(stream);
+      else if (!open && !stream.awaitsWritable) {
+        stream.awaitsWritable = true;
+        this.#undrained.push(stream);
+      }
+      return open;
+    }
+    if (allowed > 0) this.#write(stream, chunk, 0, allowed, false);
+    if (stream.held === undefined) stream.held = [];
+    if (length > allowed) {
+      stream.held.push(Buffer.from(allowed === 0 ? chunk : chunk.subarray(allowed)));
+      stream.heldBytes += length - allowed;
+    }
+    stream.heldEnd = end;
+    if (!end) stream.awaitsWritable = true;
+    this.enqueue(stream);
+    return false;
+  }
+
+  /** Trailers, after what is held. */
+  sendTrailers(stream: Http2Stream, trailers: HeaderList): void {
+    if (stream.held === undefined) {
+      this.#writer.trailers(stream.id, trailers);
+      stream.session.localEnd(stream);
+      return;
+    }
+    stream.heldTrailers = trailers;
+    this.enqueue(stream);
+  }
+
+  /** Puts a stream in line if it has something to send and may. */
+  enqueue(stream: Http2Stream): void {
+    if (stream.inLine || stream.closed || stream.held === undefined) return;
+    if (stream.sendWindow <= 0) return;
+    stream.inLine = true;
+    stream.previousInLine = this.#last;
+    if (this.#last === undefined) this.#first = stream;
+    else this.#last.nextInLine = stream;
+    this.#last = stream;
+  }
+
+  /** Sends held bytes while windows and connection take them: after any window grew, or the connection has drained. */
+  pump(): void {
+    // A congested connection calls `drained` later.
+    while (this.#first !== undefined && !this.#connection.congested && !this.#connection.closed) {
+      const stream = this.#first;
+      if (this.window <= 0) return;
+      this.#leaveLine(stream);
+      this.#sendHeld(stream);
+    }
+  }
+
+  /** The connection has sent what it had. */
+  drained(): void {
+    this.pump();
+    const waiting = this.#undrained;
+    this.#undrained = [];
+    for (let i = 0; i < waiting.length; i++) {
+      if (this.#connection.congested) {
+        // In front of those that were added meanwhile: they have waited longer.
+        this.#undrained = waiting.slice(i).concat(this.#undrained);
+        return;
+      }
+      this.#wake(waiting[i] as Http2Stream);
+    }
+  }
+
+  /** Forgets a stream that was closed, and what it has not sent. */
+  drop(stream: Http2Stream): void {
+    stream.held = undefined;
+    stream.heldBytes = 0;
+    stream.heldFrom = 0;
+    stream.heldTrailers = undefined;
+    if (stream.inLine) this.#leaveLine(stream);
+    if (stream.awaitsWritable) this.#undrained = this.#undrained.filter((other) => other !== stream);
+  }
+
+  #leaveLine(stream: Http2Stream): void {
+    const { previousInLine: previous, nextInLine: next } = stream;
+    if (previous === undefined) this.#first = next;
+    else previous.nextInLine = next;
+    if (next === undefined) this.#last = previous;
+    else next.previousInLine = previous;
+    stream.previousInLine = undefined;
+    stream.nextInLine = undefined;
+    stream.inLine = false;
+  }
+
+  #sendHeld(stream: Http2Stream): void {
+    const held = stream.held;
+    if (held === undefined) return;
+    const chunk = held[0] as Buffer;
+    const from = stream.heldFrom;
+    const count = Math.min(chunk.length - from, MAX_FRAME_BYTES, stream.sendWindow, this.window);
+    // The peer has reduced its initial window meanwhile.
+    if (count <= 0) return;
+    const last = count === stream.heldBytes;
+    stream.heldBytes -= count;
+    if (from + count === chunk.length) {
+      held.shift();
+      stream.heldFrom = 0;
+    } else {
+      stream.heldFrom = from + count;
+    }
+    this.#write(stream, chunk, from, from + count, last && stream.heldEnd);
+    if (!last) {
+      this.enqueue(stream);
+      return;
+    }
+    stream.held = undefined;
+    if (stream.heldTrailers !== undefined) {
+      this.#writer.trailers(stream.id, stream.heldTrailers);
+      stream.heldTrailers = undefined;
+      stream.session.localEnd(stream);
+    } else if (stream.heldEnd) {
+      stream.session.localEnd(stream);
+    } else if (this.#connection.congested) {
+      this.#undrained.push(stream);
+    } else {
+      this.#wake(stream);
+    }
+  }
+
+  #wake(stream: Http2Stream): void {
+    if (stream.closed || !stream.awaitsWritable || stream.held !== undefined) return;
+    stream.awaitsWritable = false;
+    stream.receiver.onWritable();
+  }
+
+  #write(stream: Http2Stream, chunk: Uint8Array, from: number, to: number, end: boolean): boolean {
+    stream.sendWindow -= to - from;
+    this.window -= to - from;
+    return this.#writer.data(stream.id, chunk, from, to, end);
+  }
+}

@@ -1,0 +1,647 @@
+/**
+ * What both ends of an HTTP/2 connection have in common (RFC 9113): the life of the connection, flow control, and which
+ * frame means what to which stream. The roles add what a head means to them.
+ */
+import type { Connection, ConnectionHandler } from "../../net/connection.ts";
+import type { Timer } from "../../net/clock.ts";
+import { ResetCause, type ResetCode } from "../exchange.ts";
+import { Budget } from "./budget.ts";
+import { ClosedStreams } from "./closed-streams.ts";
+import { creditIsDue, DEFAULT_WINDOW_BYTES, MAX_WINDOW_BYTES, SendScheduler } from "./flow-control.ts";
+import { FrameReader, type FrameSink } from "./frame-reader.ts";
+import { CONTROL_BACKLOG_BYTES_MAX, FrameWriter } from "./frame-writer.ts";
+import { ErrorCode, errorName, Flag, FrameType, MAX_FRAME_BYTES, readUint31, readUint32, SettingId } from "./frames.ts";
+import { HeaderBlock } from "./header-block.ts";
+import { HpackDecoder } from "./hpack/decoder.ts";
+import { MessageHead } from "./message.ts";
+import type { Http2Options } from "./options.ts";
+import type { Http2Stream } from "./stream.ts";
+
+/** Frames without use (PING, SETTINGS, empty DATA, …) that a peer may send in a row before it is told to calm down. */
+export const USELESS_FRAMES_MAX = 1_000;
+/** Streams that a peer may reset, or make us reset, in a row; at least twice what it may have open. */
+export const RESETS_MAX = 1_000;
+/** What comes back of both with time. */
+const FORGIVEN_PER_SECOND = 100;
+
+/** Milliseconds that a peer has to read our GOAWAY and close, before we do. */
+export const LINGER_MS = 1_000;
+
+export type AnyStream = Http2Stream;
+
+const EMPTY = Buffer.alloc(0);
+
+export abstract class Http2Session implements ConnectionHandler, FrameSink {
+  /** @internal */
+  readonly options: Http2Options;
+  /** @internal */
+  readonly scheduler: SendScheduler;
+  /** @internal The initial window that the peer gives to each stream. */
+  peerStreamWindow = DEFAULT_WINDOW_BYTES;
+
+  protected readonly connection: Connection;
+  protected readonly writer: FrameWriter;
+  protected readonly streams = new Map<number, AnyStream>();
+  protected readonly closedStreams = new ClosedStreams();
+  /** The fields of the header block received last. */
+  protected readonly head: MessageHead;
+  /** The highest stream of the peer's that was looked at; what GOAWAY tells. */
+  protected lastPeerStreamId = 0;
+  /** GOAWAY with an error has been sent, or the connection is gone: nothing is read any more. */
+  protected dead = false;
+  /** Nothing new is taken; the connection closes when the last stream has ended. */
+  protected closing = false;
+
+  readonly #server: boolean;
+  readonly #reader: FrameReader;
+  readonly #decoder = new HpackDecoder();
+  readonly #block: HeaderBlock;
+  readonly #useless: Budget;
+  readonly #resets: Budget;
+
+  #receiveWindow: number;
+  #uncredited = 0;
+  #settingsReceived = false;
+  #readingPaused = false;
+  // The DATA frame at hand.
+  #dataStream: AnyStream | undefined;
+  #dataFlags = 0;
+  #dataLength = 0;
+  #reading = false;
+  /** Streams whose answer ended before the request did, in this read. */
+  #early: AnyStream[] = [];
+  #headTimer: Timer | undefined;
+  #lingerTimer: Timer | undefined;
+
+  constructor(connection: Connection, options: Http2Options, server: boolean) {
+    const { limits, clock } = options;
+    this.options = options;
+    this.connection = connection;
+    this.#server = server;
+    this.writer = new FrameWriter(connection);
+    this.scheduler = new SendScheduler(connection, this.writer);
+    this.head = new MessageHead(limits);
+    this.#reader = new FrameReader(this, server);
+    this.#block = new HeaderBlock(limits.headBytes);
+    this.#useless = new Budget(USELESS_FRAMES_MAX, FORGIVEN_PER_SECOND, clock);
+    const resets = Math.max(RESETS_MAX, 2 * limits.concurrentStreams);
+    this.#resets = new Budget(resets, FORGIVEN_PER_SECOND, clock);
+    this.#receiveWindow = options.connectionWindowBytes;
+    connection.handler = this;
+  }
+
+  /** Exchanges that have not ended. */
+  get active(): number {
+    return this.streams.size;
+  }
+
+  // What the roles add.
+
+  /** A head or trailers on an open stream. @param end it has END_STREAM */
+  protected abstract onStreamHead(stream: AnyStream, end: boolean): void;
+  /** A head on a stream that is not open. */
+  protected abstract onUnknownHead(streamId: number, end: boolean): void;
+  /** True if this stream was never used by either side. */
+  protected abstract isIdle(streamId: number): boolean;
+  protected abstract onPeerSetting(id: number, value: number): void;
+  /** A SETTINGS frame has been applied. */
+  protected abstract onPeerSettings(): void;
+  protected abstract onPeerGoaway(lastStreamId: number, code: number, detail: string): void;
+  protected abstract onPingAck(): void;
+  /** A stream has ended and its receiver has been told. */
+  protected abstract onStreamGone(stream: AnyStream): void;
+  /** We end the connection because the peer broke the protocol. */
+  protected abstract onConnectionFault(code: number, detail: string): void;
+  /** The connection is gone; all streams have been told. */
+  protected abstract onGone(error: Error | undefined): void;
+
+  /** Sends what each side begins with: settings, and the connection's window. */
+  protected sendSettings(extra: readonly number[]): void {
+    const { limits, streamWindowBytes, connectionWindowBytes } = this.options;
+    const common = [SettingId.initialWindowSize, streamWindowBytes, SettingId.maxHeaderListSize, limits.headBytes];
+    this.writer.settings([...extra, ...common]);
+    if (connectionWindowBytes > DEFAULT_WINDOW_BYTES) {
+      this.writer.windowUpdate(0, connectionWindowBytes - DEFAULT_WINDOW_BYTES);
+    }
+  }
+
+  // From the connection.
+
+  onData(chunk: Buffer): void {
+    this.#reading = true;
+    this.#reader.read(chunk);
+    this.#reading = false;
+    if (this.#early.length > 0) this.#resetEarly();
+    if (this.dead) return;
+    if (this.#reader.midFrame || this.#block.open) this.#headTimer ??= this.#watchHead();
+    if (this.writer.backlogBytes > CONTROL_BACKLOG_BYTES_MAX && !this.#readingPaused) {
+      this.#readingPaused = true;
+      this.connection.pause();
+    }
+  }
+
+  onDrain(): void {
+    this.writer.backlogBytes = 0;
+    if (this.#readingPaused) {
+      this.#readingPaused = false;
+      this.connection.resume();
+    }
+    this.scheduler.drained();
+  }
+
+  onEnd(): void {
+    if (this.dead) return;
+    this.closing = true;
+    // Nothing more comes: streams that wait for input are lost, answers may be finished.
+    for (const stream of this.streams.values()) {
+      if (!stream.remoteEnded || !this.#server)
+        this.#lose(stream, new ResetCause("closed", "the peer has closed the connection"));
+    }
+    this.finishIfDone();
+  }
+
+  onClose(error: Error | undefined): void {
+    this.dead = true;
+    this.closing = true;
+    this.#reader.stop();
+    this.#headTimer?.cancel();
+    this.#lingerTimer?.cancel();
+    const detail = error === undefined ? "the connection was closed" : `the connection was lost: ${error.message}`;
+    this.#loseAll(new ResetCause("closed", detail));
+    this.onGone(error);
+  }
+
+  /** Closes at once; open exchanges are reset. */
+  destroy(): void {
+    if (this.connection.closed) return;
+    this.dead = true;
+    this.closing = true;
+    this.#reader.stop();
+    this.#loseAll(new ResetCause("closed", "the connection was given up"));
+    this.connection.destroy();
+  }
+
+  /** Closes the connection if it is to be closed and nothing is left to do. */
+  protected finishIfDone(): void {
+    if (!this.closing || this.dead || this.streams.size > 0) return;
+    this.dead = true;
+    this.#reader.stop();
+    this.#endConnection();
+  }
+
+  // From the frame reader.
+
+  onFrame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
+    if (this.#block.open && (type !== FrameType.continuation || streamId !== this.#block.streamId)) {
+      return this.fail(ErrorCode.protocolError, "another frame within a header block");
+    }
+    if (!this.#settingsReceived && (type !== FrameType.settings || (flags & Flag.ack) !== 0)) {
+      return this.fail(ErrorCode.protocolError, "the first frame is not SETTINGS");
+    }
+    switch (type) {
+      case FrameType.headers:
+        return this.#onHeaders(flags, streamId, bytes, start, end);
+      case FrameType.windowUpdate:
+        return this.#onWindowUpdate(streamId, bytes, start, end);
+      case FrameType.rstStream:
+        return this.#onResetStream(streamId, bytes, start, end);
+      case FrameType.continuation:
+        return this.#onContinuation(flags, bytes, start, end);
+      case FrameType.settings:
+        return this.#onSettings(flags, streamId, bytes, start, end);
+      case FrameType.ping:
+        return this.#onPing(flags, streamId, bytes, start, end);
+      case FrameType.goaway:
+        return this.#onGoaway(streamId, bytes, start, end);
+      case FrameType.priority:
+        return this.#onPriority(streamId, bytes, start, end);
+      case FrameType.pushPromise:
+        return this.fail(ErrorCode.protocolError, "PUSH_PROMISE, which is not allowed here");
+      default:
+        return this.countUseless("unknown frames");
+    }
+  }
+
+  onFrameError(code: number, detail: string): void {
+    this.fail(code, detail);
+  }
+
+  onDataStart(flags: number, streamId: number, length: number): void {
+    this.#dataStream = undefined;
+    this.#dataFlags = flags;
+    this.#dataLength = length;
+    if (this.#block.open) return this.fail(ErrorCode.protocolError, "DATA within a header block");
+    if (!this.#settingsReceived) return this.fail(ErrorCode.protocolError, "the first frame is not SETTINGS");
+    if (streamId === 0) return this.fail(ErrorCode.protocolError, "DATA on stream 0");
+    this.#receiveWindow -= length;
+    if (this.#receiveWindow < 0) return this.fail(ErrorCode.flowControlError, "DATA beyond the connection's window");
+    this.#uncredited += length;
+    if (length > 0) this.#useless.giveBack();
+    else if ((flags & Flag.endStream) === 0) this.countUseless("empty DATA frames");
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) return this.#onUnknownData(streamId);
+    if (stream.remoteEnded) return this.failStream(stream, ErrorCode.streamClosed, "DATA after END_STREAM");
+    if (!this.#server && !stream.headReceived) {
+      return this.failStream(stream, ErrorCode.protocolError, "DATA before the response head");
+    }
+    stream.receiveWindow -= length;
+    if (stream.receiveWindow < 0) {
+      return this.failStream(stream, ErrorCode.flowControlError, "DATA beyond the stream's window");
+    }
+    this.#dataStream = stream;
+  }
+
+  onDataPiece(bytes: Buffer, start: number, end: number, last: boolean): void {
+    if (last && creditIsDue(this.#uncredited, this.options.connectionWindowBytes) && !this.dead) {
+      this.writer.windowUpdate(0, this.#uncredited);
+      this.#receiveWindow += this.#uncredited;
+      this.#uncredited = 0;
+    }
+    const stream = this.#dataStream;
+    if (stream === undefined || stream.closed) return;
+    stream.receivedBytes += end - start;
+    const ended = last && (this.#dataFlags & Flag.endStream) !== 0;
+    if (stream.expectedBytes >= 0) {
+      if (stream.receivedBytes > stream.expectedBytes || (ended && stream.receivedBytes < stream.expectedBytes)) {
+        return this.failStream(stream, ErrorCode.protocolError, "content differs from content-length");
+      }
+    }
+    if (ended) {
+      const chunk = start === end ? EMPTY : bytes.subarray(start, end);
+      const over = this.remoteEnd(stream);
+      stream.receiver.onData(chunk, true);
+      if (over) this.onStreamGone(stream);
+      return;
+    }
+    if (start !== end) stream.receiver.onData(bytes.subarray(start, end), false);
+    if (last && !stream.closed) {
+      stream.uncredited += this.#dataLength;
+      this.credit(stream);
+    }
+  }
+
+  // For streams.
+
+  /** @internal Gives the peer credit for what was delivered on a stream, unless its reader wants it held back. */
+  credit(stream: AnyStream): void {
+    if (stream.paused || !creditIsDue(stream.uncredited, this.options.streamWindowBytes)) return;
+    this.writer.windowUpdate(stream.id, stream.uncredited);
+    stream.receiveWindow += stream.uncredited;
+    stream.uncredited = 0;
+  }
+
+  /** @internal END_STREAM has been written. */
+  localEnd(stream: AnyStream): void {
+    stream.localEnded = true;
+    if (stream.remoteEnded) {
+      this.#forget(stream, true);
+      this.#completed();
+      this.onStreamGone(stream);
+    } else if (this.#server) {
+      this.#early.push(stream);
+      // The rest of the request may lie in the bytes at hand.
+      if (!this.#reading) this.#resetEarly();
+    }
+  }
+
+  /** @internal The user gives a stream up. */
+  resetByUser(stream: AnyStream, cause: ResetCause): void {
+    this.#forget(stream, stream.remoteEnded);
+    if (!this.dead) this.writer.resetStream(stream.id, cause.http2Code ?? codeOf(cause.code));
+    this.onStreamGone(stream);
+  }
+
+  /** @internal A stream cannot go on through a fault on our side of it. */
+  failOwn(stream: AnyStream, detail: string): void {
+    this.#forget(stream, stream.remoteEnded);
+    if (!this.dead) this.writer.resetStream(stream.id, ErrorCode.internalError);
+    stream.receiver.onReset(new ResetCause("overflow", detail, ErrorCode.internalError));
+    this.onStreamGone(stream);
+  }
+
+  // For the roles.
+
+  /** END_STREAM was received. @returns true if the stream is over: call `onStreamGone` after the receiver */
+  protected remoteEnd(stream: AnyStream): boolean {
+    stream.remoteEnded = true;
+    if (!stream.localEnded) return false;
+    this.#forget(stream, true);
+    this.#completed();
+    return true;
+  }
+
+  /** Delivers trailers, which must end the stream. */
+  protected deliverTrailers(stream: AnyStream, end: boolean): void {
+    if (!end) return this.failStream(stream, ErrorCode.protocolError, "a second head without END_STREAM");
+    if (this.head.tooLarge) return this.failStream(stream, ErrorCode.enhanceYourCalm, "trailers are too large");
+    const trailers = this.head.trailers();
+    if (trailers === undefined) return this.failStream(stream, ErrorCode.protocolError, this.head.flaw);
+    if (stream.expectedBytes >= 0 && stream.receivedBytes !== stream.expectedBytes) {
+      return this.failStream(stream, ErrorCode.protocolError, "content differs from content-length");
+    }
+    const over = this.remoteEnd(stream);
+    stream.receiver.onTrailers(trailers);
+    if (over) this.onStreamGone(stream);
+  }
+
+  /** A stream error: RST_STREAM to the peer, a reset to the receiver. */
+  protected failStream(stream: AnyStream, code: number, detail: string): void {
+    this.#forget(stream, stream.remoteEnded);
+    this.refuseStream(stream.id, code);
+    const reset = code === ErrorCode.enhanceYourCalm ? "overflow" : "protocol";
+    if (!(stream.endGiven && stream.remoteEnded)) stream.receiver.onReset(new ResetCause(reset, detail, code));
+    this.onStreamGone(stream);
+  }
+
+  /** Resets a stream that nobody has seen, or that is forgotten already; too many of that end the connection. */
+  protected refuseStream(streamId: number, code: number): void {
+    if (this.dead) return;
+    this.writer.resetStream(streamId, code);
+    if (!this.#resets.spend()) this.fail(ErrorCode.enhanceYourCalm, "too many streams were reset");
+  }
+
+  /** A stream that the peer has refused or that GOAWAY left out. */
+  protected loseRefused(stream: AnyStream, detail: string): void {
+    this.#lose(stream, new ResetCause("refused", detail, ErrorCode.refusedStream));
+  }
+
+  /** A connection error: GOAWAY, then the end. */
+  protected fail(code: number, detail: string): void {
+    if (this.dead) return;
+    this.dead = true;
+    this.closing = true;
+    this.#reader.stop();
+    this.writer.goaway(this.lastPeerStreamId, code, detail);
+    this.#loseAll(new ResetCause("protocol", `${errorName(code)}: ${detail}`, code));
+    this.onConnectionFault(code, detail);
+    this.#endConnection();
+  }
+
+  #endConnection(): void {
+    if (this.connection.closed) return;
+    this.#headTimer?.cancel();
+    // Reading on until the peer closes: closing with unread input would make the kernel throw away what we sent.
+    this.connection.end();
+    this.connection.resume();
+    this.#lingerTimer ??= this.options.clock.after(LINGER_MS, () => this.connection.destroy());
+  }
+
+  #forget(stream: AnyStream, endedByPeer: boolean): void {
+    stream.closed = true;
+    this.streams.delete(stream.id);
+    this.scheduler.drop(stream);
+    this.closedStreams.add(stream.id, endedByPeer);
+  }
+
+  #completed(): void {
+    this.#useless.giveBack();
+    this.#resets.giveBack();
+  }
+
+  #lose(stream: AnyStream, cause: ResetCause): void {
+    if (stream.closed) return;
+    this.#forget(stream, true);
+    if (!(stream.endGiven && stream.remoteEnded)) stream.receiver.onReset(cause);
+    this.onStreamGone(stream);
+  }
+
+  #loseAll(cause: ResetCause): void {
+    for (const stream of this.streams.values()) this.#lose(stream, cause);
+  }
+
+  #resetEarly(): void {
+    const early = this.#early;
+    this.#early = [];
+    for (const stream of early) {
+      if (stream.closed) continue;
+      this.#forget(stream, false);
+      if (!this.dead) this.writer.resetStream(stream.id, ErrorCode.noError);
+      this.#completed();
+      stream.receiver.onReset(
+        new ResetCause("cancelled", "the answer ended before the request did", ErrorCode.noError),
+      );
+      this.onStreamGone(stream);
+    }
+  }
+
+  protected countUseless(what: string): void {
+    if (!this.#useless.spend()) this.fail(ErrorCode.enhanceYourCalm, `too many ${what}`);
+  }
+
+  #watchHead(): Timer {
+    const headsBefore = this.#block.begun;
+    const framesBefore = this.#reader.begun;
+    return this.options.clock.after(this.options.limits.headTimeoutMs, () => {
+      this.#headTimer = undefined;
+      const torn = this.#reader.midFrame && this.#reader.begun === framesBefore;
+      const stuck = this.#block.open && this.#block.begun === headsBefore;
+      if (torn || stuck || !this.#settingsReceived) this.fail(ErrorCode.protocolError, "a head was not ended in time");
+    });
+  }
+
+  #onUnknownData(streamId: number): void {
+    if (this.isIdle(streamId)) return this.fail(ErrorCode.protocolError, "DATA on an idle stream");
+    const end = this.closedStreams.endOf(streamId);
+    if (end === "ended by the peer" || (end === "unknown" && !this.closedStreams.incomplete)) {
+      this.fail(ErrorCode.streamClosed, "DATA on a closed stream");
+    }
+  }
+
+  #onHeaders(flags: number, streamId: number, bytes: Buffer, from: number, to: number): void {
+    if (streamId === 0) return this.fail(ErrorCode.protocolError, "HEADERS on stream 0");
+    let start = from;
+    let end = to;
+    let dependsOn = -1;
+    if ((flags & Flag.padded) !== 0) {
+      if (start === end) return this.fail(ErrorCode.frameSizeError, "padded HEADERS without pad length");
+      end -= bytes[start] as number;
+      start++;
+    }
+    if ((flags & Flag.priority) !== 0) {
+      if (to - start < 5) return this.fail(ErrorCode.frameSizeError, "HEADERS too short for its priority");
+      dependsOn = readUint31(bytes, start);
+      start += 5;
+    }
+    if (start > end) return this.fail(ErrorCode.protocolError, "padding is longer than its HEADERS frame");
+    const endStream = (flags & Flag.endStream) !== 0;
+    if ((flags & Flag.endHeaders) !== 0) this.#decode(streamId, endStream, dependsOn, bytes, start, end);
+    else this.#block.begin(streamId, endStream, dependsOn, bytes, start, end);
+  }
+
+  #onContinuation(flags: number, bytes: Buffer, start: number, end: number): void {
+    const block = this.#block;
+    if (!block.open) return this.fail(ErrorCode.protocolError, "CONTINUATION without HEADERS");
+    if (!block.add(bytes, start, end)) return this.fail(ErrorCode.enhanceYourCalm, "the header block is too large");
+    if ((flags & Flag.endHeaders) === 0) return;
+    const whole = block.take();
+    this.#decode(block.streamId, block.endStream, block.dependsOn, whole, 0, whole.length);
+  }
+
+  #decode(streamId: number, endStream: boolean, dependsOn: number, bytes: Buffer, start: number, end: number): void {
+    this.head.begin();
+    const error = this.#decoder.decode(bytes, start, end, this.head);
+    if (error !== undefined) return this.fail(ErrorCode.compressionError, error);
+    const stream = this.streams.get(streamId);
+    if (dependsOn === streamId) this.head.flaw ||= "stream depends on itself";
+    if (stream === undefined) this.onUnknownHead(streamId, endStream);
+    else if (stream.remoteEnded) this.failStream(stream, ErrorCode.streamClosed, "HEADERS after END_STREAM");
+    else this.onStreamHead(stream, endStream);
+  }
+
+  #onPriority(streamId: number, bytes: Buffer, start: number, end: number): void {
+    if (streamId === 0) return this.fail(ErrorCode.protocolError, "PRIORITY on stream 0");
+    if (end - start !== 5) return this.#streamError(streamId, ErrorCode.frameSizeError, "PRIORITY of wrong length");
+    if (readUint31(bytes, start) === streamId) {
+      return this.#streamError(streamId, ErrorCode.protocolError, "stream depends on itself");
+    }
+    return this.countUseless("PRIORITY frames");
+  }
+
+  #onResetStream(streamId: number, bytes: Buffer, start: number, end: number): void {
+    if (streamId === 0) return this.fail(ErrorCode.protocolError, "RST_STREAM on stream 0");
+    if (end - start !== 4) return this.fail(ErrorCode.frameSizeError, "RST_STREAM of wrong length");
+    if (this.isIdle(streamId)) return this.fail(ErrorCode.protocolError, "RST_STREAM on an idle stream");
+    const stream = this.streams.get(streamId);
+    if (stream !== undefined) {
+      const code = readUint32(bytes, start);
+      this.#lose(stream, new ResetCause(causeOf(code), `the peer reset the stream: ${errorName(code)}`, code));
+    }
+    if (!this.#resets.spend()) this.fail(ErrorCode.enhanceYourCalm, "too many streams were reset");
+  }
+
+  #onSettings(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
+    const length = end - start;
+    if (streamId !== 0) return this.fail(ErrorCode.protocolError, "SETTINGS on a stream");
+    if ((flags & Flag.ack) !== 0) {
+      if (length !== 0) this.fail(ErrorCode.frameSizeError, "SETTINGS acknowledgement with content");
+      return;
+    }
+    if (length % 6 !== 0) return this.fail(ErrorCode.frameSizeError, "SETTINGS of wrong length");
+    this.#settingsReceived = true;
+    for (let at = start; at < end && !this.dead; at += 6) {
+      this.#applySetting(((bytes[at] as number) << 8) | (bytes[at + 1] as number), readUint32(bytes, at + 2));
+    }
+    if (this.dead) return;
+    this.writer.settingsAck();
+    this.countUseless("SETTINGS frames");
+    this.onPeerSettings();
+    this.scheduler.pump();
+  }
+
+  #applySetting(id: number, value: number): void {
+    switch (id) {
+      case SettingId.headerTableSize:
+        this.writer.encoder.setPeerTableBytes(value);
+        break;
+      case SettingId.enablePush:
+        if (value > 1) return this.fail(ErrorCode.protocolError, `SETTINGS_ENABLE_PUSH ${value}`);
+        break;
+      case SettingId.initialWindowSize:
+        if (value > MAX_WINDOW_BYTES) return this.fail(ErrorCode.flowControlError, `initial window of ${value}`);
+        return this.#changeStreamWindows(value);
+      case SettingId.maxFrameSize:
+        if (value < MAX_FRAME_BYTES || value > 0xff_ffff) {
+          return this.fail(ErrorCode.protocolError, `SETTINGS_MAX_FRAME_SIZE ${value}`);
+        }
+        break;
+      default:
+    }
+    return this.onPeerSetting(id, value);
+  }
+
+  #changeStreamWindows(size: number): void {
+    const difference = size - this.peerStreamWindow;
+    this.peerStreamWindow = size;
+    for (const stream of this.streams.values()) {
+      if (stream.sendWindow + difference > MAX_WINDOW_BYTES) {
+        return this.fail(ErrorCode.flowControlError, "SETTINGS made a window too large");
+      }
+      stream.sendWindow += difference;
+      this.scheduler.enqueue(stream);
+    }
+  }
+
+  #onPing(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
+    if (streamId !== 0) return this.fail(ErrorCode.protocolError, "PING on a stream");
+    if (end - start !== 8) return this.fail(ErrorCode.frameSizeError, "PING of wrong length");
+    if ((flags & Flag.ack) !== 0) return this.onPingAck();
+    this.writer.ping(true, bytes, start);
+    return this.countUseless("PING frames");
+  }
+
+  #onGoaway(streamId: number, bytes: Buffer, start: number, end: number): void {
+    if (streamId !== 0) return this.fail(ErrorCode.protocolError, "GOAWAY on a stream");
+    if (end - start < 8) return this.fail(ErrorCode.frameSizeError, "GOAWAY of wrong length");
+    const code = readUint32(bytes, start + 4);
+    const detail = bytes.toString("latin1", start + 8, Math.min(end, start + 8 + 200));
+    this.onPeerGoaway(readUint31(bytes, start), code, detail);
+    return this.countUseless("GOAWAY frames");
+  }
+
+  #onWindowUpdate(streamId: number, bytes: Buffer, start: number, end: number): void {
+    if (end - start !== 4) return this.fail(ErrorCode.frameSizeError, "WINDOW_UPDATE of wrong length");
+    const increment = readUint31(bytes, start);
+    if (streamId === 0) {
+      if (increment === 0) return this.fail(ErrorCode.protocolError, "WINDOW_UPDATE of 0");
+      if (this.scheduler.window + increment > MAX_WINDOW_BYTES) {
+        return this.fail(ErrorCode.flowControlError, "the connection's window is too large");
+      }
+      this.scheduler.window += increment;
+      return this.scheduler.pump();
+    }
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) {
+      if (this.isIdle(streamId)) this.fail(ErrorCode.protocolError, "WINDOW_UPDATE on an idle stream");
+      return;
+    }
+    if (increment === 0) return this.failStream(stream, ErrorCode.protocolError, "WINDOW_UPDATE of 0");
+    if (stream.sendWindow + increment > MAX_WINDOW_BYTES) {
+      return this.failStream(stream, ErrorCode.flowControlError, "the stream's window is too large");
+    }
+    stream.sendWindow += increment;
+    if (stream.held !== undefined) {
+      this.scheduler.enqueue(stream);
+      this.scheduler.pump();
+    }
+  }
+
+  #streamError(streamId: number, code: number, detail: string): void {
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) this.refuseStream(streamId, code);
+    else this.failStream(stream, code, detail);
+  }
+}
+
+/** The error code that tells a peer why we give a stream up. */
+function codeOf(reset: ResetCode): number {
+  switch (reset) {
+    case "refused":
+      return ErrorCode.refusedStream;
+    case "cancelled":
+    case "timeout":
+      return ErrorCode.cancel;
+    case "protocol":
+      return ErrorCode.protocolError;
+    case "connect":
+      return ErrorCode.connectError;
+    case "overflow":
+      return ErrorCode.enhanceYourCalm;
+    case "closed":
+    case "internal":
+      return ErrorCode.internalError;
+    default:
+      return reset satisfies never;
+  }
+}
+
+function causeOf(code: number): ResetCode {
+  switch (code) {
+    case ErrorCode.refusedStream:
+      return "refused";
+    case ErrorCode.noError:
+    case ErrorCode.cancel:
+      return "cancelled";
+    default:
+      return "protocol";
+  }
+}

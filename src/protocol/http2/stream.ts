@@ -1,0 +1,102 @@
+/**
+ * One HTTP/2 stream: its part of the state, and the calls that a user makes on it.
+ *
+ *            open ──local end──▶ half-closed (local) ──remote end──▶ closed
+ *             └───remote end──▶ half-closed (remote) ──local end──▶ closed
+ *   any state ──reset by either side──▶ closed
+ *
+ * All fields are initialised at once and are only touched by the session's own files.
+ */
+import type { BodyReceiver, HeaderList, HttpStream, ResetCause } from "../exchange.ts";
+import { HELD_BYTES_MAX } from "./flow-control.ts";
+import type { Http2Session } from "./session.ts";
+
+export class Http2Stream<R extends BodyReceiver = BodyReceiver> implements HttpStream {
+  readonly id: number;
+  /** @internal */
+  readonly session: Http2Session;
+  receiver: R;
+
+  /** @internal Nothing passes in either direction any more, and the session has forgotten the stream. */
+  closed = false;
+  /** @internal The user has ended its direction; the end may still be held back. */
+  endGiven = false;
+  /** @internal END_STREAM has been written. */
+  localEnded = false;
+  /** @internal END_STREAM has been received. */
+  remoteEnded = false;
+
+  /** @internal What the peer allows us to send; below 0 after it has reduced its initial window. */
+  sendWindow: number;
+  /** @internal What we allow the peer to send. */
+  receiveWindow: number;
+  /** @internal Octets taken from the receive window and not given back. */
+  uncredited = 0;
+  /** @internal */
+  paused = false;
+
+  /** @internal Bytes that wait for a window, and an end that waits behind them; undefined when nothing waits. */
+  held: Buffer[] | undefined = undefined;
+  /** @internal Octets of the first held chunk that have been sent. */
+  heldFrom = 0;
+  /** @internal */
+  heldBytes = 0;
+  /** @internal */
+  heldEnd = false;
+  /** @internal */
+  heldTrailers: HeaderList | undefined = undefined;
+  /** @internal `sendData` has answered false. */
+  awaitsWritable = false;
+  /** @internal */
+  inLine = false;
+  /** @internal */
+  previousInLine: Http2Stream | undefined = undefined;
+  /** @internal */
+  nextInLine: Http2Stream | undefined = undefined;
+
+  /** @internal Octets of content that the head has announced, or -1. */
+  expectedBytes = -1;
+  /** @internal */
+  receivedBytes = 0;
+  /** @internal A client's stream: the final head has been received. */
+  headReceived = false;
+
+  constructor(id: number, session: Http2Session, receiver: R) {
+    this.id = id;
+    this.session = session;
+    this.receiver = receiver;
+    this.sendWindow = session.peerStreamWindow;
+    this.receiveWindow = session.options.streamWindowBytes;
+  }
+
+  sendData(chunk: Uint8Array, end: boolean): boolean {
+    if (this.closed || this.endGiven) return true;
+    if (this.heldBytes > HELD_BYTES_MAX) {
+      this.session.failOwn(this, `more than ${HELD_BYTES_MAX} octets were sent against back-pressure`);
+      return true;
+    }
+    this.endGiven = end;
+    return this.session.scheduler.send(this, chunk, end);
+  }
+
+  sendTrailers(trailers: HeaderList): void {
+    if (this.closed || this.endGiven) return;
+    this.endGiven = true;
+    this.session.scheduler.sendTrailers(this, trailers);
+  }
+
+  reset(cause: ResetCause): void {
+    if (this.closed || (this.endGiven && this.remoteEnded)) return;
+    this.session.resetByUser(this, cause);
+  }
+
+  pause(): void {
+    this.paused = true;
+  }
+
+  resume(): void {
+    if (!this.paused) return;
+    this.paused = false;
+    if (!this.closed && !this.remoteEnded) this.session.credit(this);
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * The admin listener, with Linkerd's paths: /metrics, /ready, /live, /env.json, /proxy-log-level, /shutdown. It is off the
+ * data path, so Node's own HTTP server serves it.
+ */
+import http from "node:http";
+import net from "node:net";
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
+
+import { LOG_LEVELS, type LogLevel } from "../telemetry/log.ts";
+import type { SocketAddress } from "./config.ts";
+import { listenError } from "./listener.ts";
+
+/** Bytes of a request body: a log level. */
+const BODY_BYTES_MAX = 256;
+
+/** Only our own variables are shown: an application's environment is full of secrets. */
+const SHOWN_VARIABLES = /^HEDDLE_/;
+
+export interface AdminContext {
+  readonly address: SocketAddress;
+  readonly expose: () => string;
+  readonly isReady: () => boolean;
+  readonly logLevel: { get(): LogLevel; set(level: LogLevel): void };
+  /** A shutdown was asked for. */
+  readonly onShutdown: () => void;
+}
+
+export class Admin {
+  readonly #server: http.Server;
+  readonly #context: AdminContext;
+
+  private constructor(context: AdminContext) {
+    this.#context = context;
+    this.#server = http.createServer({ requestTimeout: 10_000 }, (request, response) => {
+      this.#handle(request, response).catch(() => response.destroy());
+    });
+    this.#server.maxConnections = 256;
+  }
+
+  /** @throws Error that names the address and what is in the way */
+  static async open(context: AdminContext): Promise<Admin> {
+    const admin = new Admin(context);
+    const { host, port } = context.address;
+    await new Promise<void>((resolve, reject) => {
+      admin.#server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(error, host, port)));
+      admin.#server.listen({ host, port }, resolve);
+    });
+    return admin;
+  }
+
+  get address(): SocketAddress {
+    const { address, port } = this.#server.address() as net.AddressInfo;
+    return { host: address, port };
+  }
+
+  close(): void {
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
+
+  async #handle(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? "/", "http://admin");
+    const allowed = METHODS[url.pathname];
+    if (allowed === undefined) {
+      reply(response, 404, `no such path; there are ${Object.keys(METHODS).join(", ")}\n`);
+    } else if (!allowed.includes(request.method ?? "")) {
+      response.setHeader("allow", allowed.join(", "));
+      reply(response, 405, `${url.pathname} takes ${allowed.join(" or ")}\n`);
+    } else {
+      await this.#serve(url, request, response);
+    }
+  }
+
+  async #serve(url: URL, request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+    switch (url.pathname) {
+      case "/metrics":
+        await this.#metrics(request, response);
+        break;
+      case "/ready":
+        if (this.#context.isReady()) reply(response, 200, "ready\n");
+        else reply(response, 503, "not ready\n");
+        break;
+      case "/live":
+        reply(response, 200, "live\n");
+        break;
+      case "/env.json":
+        environment(url, response);
+        break;
+      case "/proxy-log-level":
+        if (fromLoopback(request, response)) await this.#logLevel(request, response);
+        break;
+      default:
+        if (!fromLoopback(request, response)) break;
+        reply(response, 200, "shutting down\n");
+        this.#context.onShutdown();
+    }
+  }
+
+  async #metrics(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+    const text = this.#context.expose();
+    response.setHeader("content-type", "text/plain; version=0.0.4; charset=utf-8");
+    if (!/\bgzip\b/.test(request.headers["accept-encoding"] ?? "")) {
+      response.end(text);
+      return;
+    }
+    response.setHeader("content-encoding", "gzip");
+    response.end(await promisify(gzip)(text));
+  }
+
+  async #logLevel(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+    const { logLevel } = this.#context;
+    if (request.method === "PUT") {
+      let body = "";
+      for await (const chunk of request) {
+        body += String(chunk);
+        if (body.length > BODY_BYTES_MAX) break;
+      }
+      const level = LOG_LEVELS.find((known) => known === body.trim());
+      if (level === undefined) {
+        reply(response, 400, `"${body.trim().slice(0, 40)}" is no log level; there are ${LOG_LEVELS.join(", ")}\n`);
+        return;
+      }
+      logLevel.set(level);
+    }
+    reply(response, 200, `${logLevel.get()}\n`);
+  }
+}
+
+const METHODS: Readonly<Record<string, readonly string[]>> = {
+  "/metrics": ["GET"],
+  "/ready": ["GET"],
+  "/live": ["GET"],
+  "/env.json": ["GET"],
+  "/proxy-log-level": ["GET", "PUT"],
+  "/shutdown": ["POST"],
+};
+
+function reply(response: http.ServerResponse, status: number, text: string): void {
+  response.writeHead(status, { "content-type": "text/plain; charset=utf-8" });
+  response.end(text);
+}
+
+/** `/env.json?NAME&OTHER` shows these, without a query all; "name=value" is a mistake (as Linkerd answers it). */
+function environment(url: URL, response: http.ServerResponse): void {
+  const asked = [...url.searchParams];
+  if (asked.some(([, value]) => value !== "")) {
+    reply(response, 400, "name variables without a value: /env.json?HEDDLE_WORKLOAD\n");
+    return;
+  }
+  const names = asked.length > 0 ? asked.map(([name]) => name) : Object.keys(process.env);
+  const shown = names
+    .filter((name) => SHOWN_VARIABLES.test(name))
+    .map((name) => [name, process.env[name] ?? null] as const);
+  response.writeHead(200, { "content-type": "application/json" });
+  response.end(`${JSON.stringify(Object.fromEntries(shown))}\n`);
+}
+
+function fromLoopback(request: http.IncomingMessage, response: http.ServerResponse): boolean {
+  const address = request.socket.remoteAddress ?? "";
+  if (LOOPBACK.check(address, net.isIPv6(address) ? "ipv6" : "ipv4")) return true;
+  reply(response, 403, "only from this host\n");
+  return false;
+}
+
+const LOOPBACK = new net.BlockList();
+LOOPBACK.addSubnet("127.0.0.0", 8, "ipv4");
+LOOPBACK.addSubnet("::ffff:127.0.0.0", 104, "ipv6");
+LOOPBACK.addAddress("::1", "ipv6");

@@ -1,0 +1,61 @@
+/**
+ * The application behind an inbound listener, as something that requests can be sent to: it gets each request as its
+ * caller wrote it, and its answers go back with what the caller's sidecar needs to restore them.
+ */
+import type {
+  ClientStream,
+  HeaderList,
+  RequestHead,
+  ResetCause,
+  ResponseHead,
+  ResponseReceiver,
+} from "../protocol/exchange.ts";
+import { removeHeader } from "../protocol/headers.ts";
+import { UNPROCESSED_HEADER } from "./dispatch.ts";
+import { packResponse, unpackRequest } from "./original.ts";
+import type { HttpService } from "./service.ts";
+
+export class Application implements HttpService {
+  readonly #backend: HttpService;
+
+  constructor(backend: HttpService) {
+    this.#backend = backend;
+  }
+
+  open(head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
+    const original = unpackRequest(head);
+    return this.#backend.open(original, end, new OutgoingAnswer(receiver, original !== head));
+  }
+}
+
+class OutgoingAnswer implements ResponseReceiver {
+  readonly #receiver: ResponseReceiver;
+  readonly #packed: boolean;
+
+  constructor(receiver: ResponseReceiver, packed: boolean) {
+    this.#receiver = receiver;
+    this.#packed = packed;
+  }
+
+  onHead(head: ResponseHead, end: boolean): void {
+    // Only a sidecar may say this, never an application.
+    removeHeader(head.headers, UNPROCESSED_HEADER);
+    this.#receiver.onHead(this.#packed ? packResponse(head) : head, end);
+  }
+
+  onData(chunk: Buffer, end: boolean): void {
+    this.#receiver.onData(chunk, end);
+  }
+
+  onTrailers(trailers: HeaderList): void {
+    this.#receiver.onTrailers(trailers);
+  }
+
+  onReset(cause: ResetCause): void {
+    this.#receiver.onReset(cause);
+  }
+
+  onWritable(): void {
+    this.#receiver.onWritable();
+  }
+}

@@ -1,0 +1,122 @@
+/** What all parts of one sidecar share, and how a backend is put together from it. */
+import type { BackendPolicy } from "../model/backend-policy.ts";
+import { type Endpoint, endpointKey } from "../model/endpoint.ts";
+import type { PortProtocol } from "../model/service.ts";
+import type { Clock } from "../net/clock.ts";
+import { connect, type Connection } from "../net/connection.ts";
+import { defaultHttp1Options } from "../protocol/http1/options.ts";
+import { Http1ClientConnection } from "../protocol/http1/client.ts";
+import { Http2ClientConnection } from "../protocol/http2/client.ts";
+import { defaultHttp2ClientOptions } from "../protocol/http2/options.ts";
+import type { Logger } from "../telemetry/log.ts";
+import type { Labels } from "../telemetry/metrics.ts";
+import { Backend } from "./backend.ts";
+import type { ProxyConfig } from "./config.ts";
+import { BalancedEndpoint } from "./endpoint.ts";
+import type { Direction, ProxyMetrics, TcpMeter } from "./metrics.ts";
+import { ConnectionPool, HTTP1_CONNECTIONS_MAX, HTTP2_CONNECTIONS_MAX } from "./pool/connection-pool.ts";
+
+/** Milliseconds that an unused HTTP/1 connection is kept. Linkerd: 3 s, below the 5 s after which Node's servers hang up. */
+const HTTP1_IDLE_MS = 3_000;
+
+/** Milliseconds that an unused HTTP/2 connection is kept: it costs little and saves every first request a round trip. */
+const HTTP2_IDLE_MS = 300_000;
+
+export interface BackendOptions {
+  /** For humans: "price.default:80", "the application at 127.0.0.1:8080". */
+  readonly name: string;
+  readonly direction: Direction;
+  readonly policy: BackendPolicy;
+  readonly protocol: PortProtocol;
+  /** There is one endpoint and never another. */
+  readonly single: boolean;
+  /** The metric labels of an endpoint, beside `direction` and the target's address. */
+  readonly labels: (endpoint: Endpoint) => Labels;
+}
+
+export class ProxyContext {
+  readonly config: ProxyConfig;
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  readonly metrics: ProxyMetrics;
+  readonly logger: Logger;
+
+  constructor(config: ProxyConfig, clock: Clock, random: () => number, metrics: ProxyMetrics, logger: Logger) {
+    this.config = config;
+    this.clock = clock;
+    this.random = random;
+    this.metrics = metrics;
+    this.logger = logger;
+  }
+
+  /** "price-1.default", as error answers name this sidecar. */
+  get workload(): string {
+    return `${this.config.workload}.${this.config.namespace}`;
+  }
+
+  backend(options: BackendOptions): Backend {
+    const { metrics, clock, random } = this;
+    return new Backend(options.policy, {
+      name: options.name,
+      clock,
+      random,
+      single: options.single,
+      onRepeat: () => metrics.retries.inc(),
+      endpoint: (endpoint, onStateChange) => {
+        const labels = { ...targetLabels(options.direction, endpoint), ...options.labels(endpoint) };
+        const meter = metrics.tcp({ ...labels, peer: "dst" });
+        return new BalancedEndpoint(endpoint, {
+          clock,
+          random,
+          protocol: options.protocol,
+          metrics: metrics.endpoint(labels),
+          meter,
+          onStateChange,
+          http1: this.#pool("http1", endpoint, options.policy, meter),
+          http2: this.#pool("http2", endpoint, options.policy, meter),
+          onClose: () => metrics.forget(meter),
+        });
+      },
+    });
+  }
+
+  #pool(version: "http1" | "http2", endpoint: Endpoint, policy: BackendPolicy, meter: TcpMeter): ConnectionPool {
+    const { clock } = this;
+    return new ConnectionPool({
+      connectionsMax: version === "http1" ? HTTP1_CONNECTIONS_MAX : HTTP2_CONNECTIONS_MAX,
+      multiplexed: version === "http2",
+      idleTimeoutMs: version === "http1" ? HTTP1_IDLE_MS : HTTP2_IDLE_MS,
+      clock,
+      connect: (done) => dial(endpoint, policy, meter, done),
+      codec: (connection, owner) =>
+        version === "http1"
+          ? new Http1ClientConnection(connection, owner, { ...defaultHttp1Options, clock })
+          : new Http2ClientConnection(connection, owner, { ...defaultHttp2ClientOptions, clock }),
+    });
+  }
+}
+
+/** Connects to an endpoint and counts the connection. */
+export function dial(
+  endpoint: Endpoint,
+  policy: { readonly connectTimeoutMs: number },
+  meter: TcpMeter,
+  done: (error: Error | undefined, connection: Connection | undefined) => void,
+): () => void {
+  const target = { address: endpoint.address, port: endpoint.port, timeoutMs: policy.connectTimeoutMs };
+  return connect(target, (error, connection) => {
+    if (connection !== undefined) meter.track(connection);
+    done(error, connection);
+  });
+}
+
+function targetLabels(direction: Direction, endpoint: Endpoint): Labels {
+  return {
+    direction,
+    target_addr: endpointKey(endpoint),
+    target_ip: endpoint.address,
+    target_port: String(endpoint.port),
+    tls: "disabled",
+  };
+}

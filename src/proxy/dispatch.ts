@@ -1,0 +1,318 @@
+/**
+ * One request on its way through a backend: waits for an endpoint if there is none, for a connection if there is none,
+ * goes out, is measured, and goes out again elsewhere if the first endpoint has certainly not processed it.
+ *
+ *   queued ──endpoint──▶ connecting ──connection──▶ open ──final head──▶ answered ──▶ done
+ *      ▲                     │ no connection          │ refused, not processed
+ *      └─────────────────────┴────────────────────────┘  (at most ATTEMPTS_MAX times)
+ *
+ * Sending again is safe only when nothing was processed: no connection, REFUSED_STREAM, GOAWAY (RFC 9113 §8.7), the far
+ * sidecar's word that its application never got it, or an idempotent request that met a kept-alive connection just as it
+ * closed (RFC 9110 §9.2.2, RFC 9112 §9.3.1). What was already sent of the body is kept for that, up to REPLAY_BYTES_MAX.
+ */
+import type { Clock } from "../net/clock.ts";
+import type {
+  ClientConnection,
+  ClientStream,
+  HeaderList,
+  RequestHead,
+  ResponseHead,
+  ResponseReceiver,
+} from "../protocol/exchange.ts";
+import { ResetCause } from "../protocol/exchange.ts";
+import { grpcStatusOfHead, grpcStatusOfTrailers, isGrpc } from "../protocol/grpc.ts";
+import { getHeader, removeHeader } from "../protocol/headers.ts";
+import type { Backend } from "./backend.ts";
+import type { BalancedEndpoint } from "./endpoint.ts";
+import { failureOf } from "./failure.ts";
+import { packRequest, unpackResponse } from "./original.ts";
+import type { PoolWaiter } from "./pool/connection-pool.ts";
+
+/** Bytes of a request body kept for sending it again; a longer body is sent once. Linkerd: 64 KiB. */
+export const REPLAY_BYTES_MAX = 64 * 1024;
+
+/** Endpoints that one request may be sent to. */
+export const ATTEMPTS_MAX = 4;
+
+/** The far sidecar's word that its application has not seen the request. Never comes from outside the mesh, never leaves it. */
+export const UNPROCESSED_HEADER = "heddle-unprocessed";
+
+/** gRPC UNKNOWN, for an answer that should have had a status. */
+const GRPC_UNKNOWN = 2;
+
+export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter {
+  readonly head: RequestHead;
+  endpoint: BalancedEndpoint | undefined;
+  done = false;
+  attempts = 0;
+  readonly #backend: Backend;
+  readonly #clock: Clock;
+  readonly #receiver: ResponseReceiver;
+  #stream: ClientStream | undefined;
+  #reused = false;
+  #packed = false;
+  #startedAt = 0;
+  /** The endpoint still counts this request as in flight. */
+  #loading = false;
+  #status = 0;
+  #grpc = false;
+  /** A 101 has passed: the two directions end independently. */
+  #tunnel = false;
+  #answerEnded = false;
+  /** The request has been handed over in full by the caller. */
+  #ended: boolean;
+  #paused = false;
+  /** The caller was told to wait while there was no stream. */
+  #held = false;
+  /** What was sent so far; undefined once the request cannot be sent again. */
+  #replay: Buffer[] | undefined;
+  #replayBytes = 0;
+  #trailers: HeaderList | undefined;
+
+  constructor(backend: Backend, clock: Clock, head: RequestHead, end: boolean, receiver: ResponseReceiver) {
+    this.#backend = backend;
+    this.#clock = clock;
+    this.head = head;
+    this.#ended = end;
+    this.#receiver = receiver;
+    this.#replay = end ? NO_BODY : [];
+  }
+
+  // What the caller does.
+
+  sendData(chunk: Uint8Array, end: boolean): boolean {
+    if (this.done) return true;
+    if (end) this.#ended = true;
+    const stream = this.#stream;
+    if (stream === undefined) {
+      this.#keep(chunk);
+      this.#held = this.#replayBytes >= REPLAY_BYTES_MAX;
+      return !this.#held;
+    }
+    if (this.#replay !== undefined) {
+      if (this.#replayBytes + chunk.length > REPLAY_BYTES_MAX) this.#replay = undefined;
+      else this.#keep(chunk);
+    }
+    if (end && this.#answerEnded) this.#finish();
+    return stream.sendData(chunk, end);
+  }
+
+  sendTrailers(trailers: HeaderList): void {
+    if (this.done) return;
+    this.#ended = true;
+    this.#trailers = trailers;
+    this.#stream?.sendTrailers(trailers);
+  }
+
+  reset(cause: ResetCause): void {
+    if (this.done) return;
+    const stream = this.#stream;
+    if (stream === undefined) {
+      if (this.endpoint === undefined) this.#backend.withdraw(this);
+      else this.endpoint.poolFor(this.head).leave(this);
+    } else if (this.#status === 0) this.endpoint?.metrics.failed("cancelled");
+    else if (!this.#answerEnded) this.#account(undefined);
+    this.#finish();
+    stream?.reset(cause);
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#stream?.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#stream?.resume();
+  }
+
+  // What the backend and the pool do.
+
+  /** The balancer has chosen. */
+  assign(endpoint: BalancedEndpoint): void {
+    this.endpoint = endpoint;
+    this.attempts++;
+    this.#loading = true;
+    endpoint.inFlight++;
+    const pool = endpoint.poolFor(this.head);
+    const connection = pool.take();
+    if (connection === undefined) pool.wait(this);
+    else this.onConnection(connection);
+  }
+
+  onConnection(connection: ClientConnection): void {
+    const endpoint = this.endpoint as BalancedEndpoint;
+    const replay = this.#replay;
+    this.#reused = connection.reused;
+    this.#packed = endpoint.packs(this.head);
+    this.#startedAt = this.#clock.now();
+    endpoint.metrics.requests.inc();
+    const bare = this.#ended && this.#trailers === undefined && this.#replayBytes === 0;
+    const stream = connection.open(this.#packed ? packRequest(this.head) : this.head, bare, this);
+    this.#stream = stream;
+    if (this.#paused) stream.pause();
+    if (bare || replay === undefined) return;
+    if (this.#replayBytes > REPLAY_BYTES_MAX) this.#replay = undefined;
+    let writable = true;
+    for (const [i, chunk] of replay.entries()) {
+      const last = this.#ended && this.#trailers === undefined && i === replay.length - 1;
+      writable = stream.sendData(chunk, last);
+    }
+    if (this.#ended && this.#trailers === undefined && replay.length === 0) stream.sendData(EMPTY, true);
+    if (this.#trailers !== undefined) stream.sendTrailers(this.#trailers);
+    if (this.#held && writable) {
+      this.#held = false;
+      queueMicrotask(() => this.onWritable());
+    }
+  }
+
+  onConnectError(error: Error): void {
+    this.#failedUnprocessed(new ResetCause("connect", error.message));
+  }
+
+  /** The backend cannot take the request on. */
+  fail(cause: ResetCause): void {
+    if (this.done) return;
+    this.#finish();
+    this.#receiver.onReset(cause);
+  }
+
+  // What the client codec does.
+
+  onHead(head: ResponseHead, end: boolean): void {
+    if (this.done) return;
+    const endpoint = this.endpoint as BalancedEndpoint;
+    if (head.status < 200 && head.upgrade === "") {
+      this.#receiver.onHead(head, false);
+      return;
+    }
+    if (endpoint.meshed && head.status >= 500 && getHeader(head.headers, UNPROCESSED_HEADER) !== undefined) {
+      removeHeader(head.headers, UNPROCESSED_HEADER);
+      if (this.#mayRepeat()) {
+        const stream = this.#stream;
+        this.#stream = undefined;
+        stream?.reset(new ResetCause("cancelled", "the application behind the sidecar did not get it"));
+        this.#failedUnprocessed(new ResetCause("refused", "the application behind the sidecar did not get it"));
+        return;
+      }
+    }
+    const now = this.#clock.now();
+    this.#replay = undefined;
+    this.#status = head.status;
+    this.#grpc = isGrpc(head.headers);
+    this.#tunnel = head.upgrade !== "";
+    if (!this.#tunnel && this.head.upgrade !== "") this.#ended = true;
+    endpoint.succeeded(now, now - this.#startedAt);
+    this.#backend.answered();
+    this.#unload();
+    endpoint.metrics.latency(head.status, now - this.#startedAt);
+    const given = this.#packed ? unpackResponse(head) : head;
+    if (end) this.#complete(this.#grpc ? grpcStatusOfHead(head.headers) : undefined);
+    this.#receiver.onHead(given, end);
+  }
+
+  onData(chunk: Buffer, end: boolean): void {
+    if (this.done) return;
+    if (end) this.#complete(undefined);
+    this.#receiver.onData(chunk, end);
+  }
+
+  onTrailers(trailers: HeaderList): void {
+    if (this.done) return;
+    this.#complete(this.#grpc ? grpcStatusOfTrailers(trailers) : undefined);
+    this.#receiver.onTrailers(trailers);
+  }
+
+  onReset(cause: ResetCause): void {
+    if (this.done) return;
+    this.#stream = undefined;
+    const unprocessed =
+      cause.code === "refused" ||
+      cause.code === "connect" ||
+      (cause.code === "closed" && this.#reused && this.#status === 0 && isIdempotent(this.head.method));
+    if (unprocessed && this.#mayRepeat()) {
+      this.#failedUnprocessed(cause);
+      return;
+    }
+    this.endpoint?.metrics.failed(failureOf(cause).kind);
+    this.#finish();
+    this.#receiver.onReset(cause);
+  }
+
+  onWritable(): void {
+    if (!this.done) this.#receiver.onWritable();
+  }
+
+  #mayRepeat(): boolean {
+    return this.#replay !== undefined && this.#status === 0;
+  }
+
+  /** Nothing was processed: elsewhere, or back into the queue, or give up. */
+  #failedUnprocessed(cause: ResetCause): void {
+    if (this.done) return;
+    const endpoint = this.endpoint as BalancedEndpoint;
+    this.#unload();
+    this.endpoint = undefined;
+    // A kept-alive connection that closed under our hands says nothing bad about its endpoint.
+    const unlucky = cause.code === "closed";
+    if (!unlucky && !this.#backend.single) endpoint.failed();
+    if (this.attempts < ATTEMPTS_MAX && this.#replay !== undefined && (unlucky || !this.#backend.single)) {
+      if (cause.code !== "connect") this.#backend.repeated();
+      this.#backend.place(this, endpoint, cause);
+      return;
+    }
+    endpoint.metrics.failed(failureOf(cause).kind);
+    this.fail(cause);
+  }
+
+  /** The answer has ended. */
+  #complete(grpcStatus: number | undefined): void {
+    this.#account(grpcStatus);
+    this.#answerEnded = true;
+    if (this.#tunnel && !this.#ended) return;
+    const stream = this.#stream;
+    this.#finish();
+    if (!this.#ended) stream?.reset(new ResetCause("cancelled", "the answer came before the request ended"));
+  }
+
+  #keep(chunk: Uint8Array): void {
+    if (chunk.length === 0) return;
+    this.#replay?.push(Buffer.from(chunk));
+    this.#replayBytes += chunk.length;
+  }
+
+  #account(grpcStatus: number | undefined): void {
+    const metrics = (this.endpoint as BalancedEndpoint).metrics;
+    if (this.#grpc) metrics.answeredGrpc(this.#status, grpcStatus ?? GRPC_UNKNOWN);
+    else metrics.answered(this.#status);
+  }
+
+  /** Linkerd counts a request as load until the answer begins (PendingUntilFirstData). */
+  #unload(): void {
+    if (!this.#loading) return;
+    this.#loading = false;
+    (this.endpoint as BalancedEndpoint).inFlight--;
+  }
+
+  #finish(): void {
+    this.#unload();
+    this.done = true;
+    this.#replay = undefined;
+    this.#backend.finished();
+  }
+}
+
+const NO_BODY: Buffer[] = [];
+const EMPTY = Buffer.alloc(0);
+
+/** RFC 9110 §9.2.2. */
+function isIdempotent(method: string): boolean {
+  return (
+    method === "GET" ||
+    method === "HEAD" ||
+    method === "PUT" ||
+    method === "DELETE" ||
+    method === "OPTIONS" ||
+    method === "TRACE"
+  );
+}

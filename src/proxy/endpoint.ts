@@ -1,0 +1,109 @@
+/** One endpoint of a backend: its load, its state, its connections, its metrics. */
+import type { Clock, Timer } from "../net/clock.ts";
+import type { Endpoint } from "../model/endpoint.ts";
+import type { PortProtocol } from "../model/service.ts";
+import type { RequestHead } from "../protocol/exchange.ts";
+import type { Loaded } from "./balance/p2c.ts";
+import { PeakEwma } from "./balance/ewma.ts";
+import type { EndpointMetrics, TcpMeter } from "./metrics.ts";
+import type { ConnectionPool } from "./pool/connection-pool.ts";
+
+/** Milliseconds that a failed endpoint rests: doubled with each failure in a row, up to the maximum. Linkerd: 100 ms up. */
+export const REST_MIN_MS = 100;
+export const REST_MAX_MS = 10_000;
+
+/** What an endpoint needs from its surroundings. */
+export interface EndpointContext {
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  readonly protocol: PortProtocol;
+  readonly metrics: EndpointMetrics;
+  /** Counts the connections made to it. */
+  readonly meter: TcpMeter;
+  readonly http1: ConnectionPool;
+  readonly http2: ConnectionPool;
+  /** It may be chosen again, or may not any more. */
+  readonly onStateChange: (endpoint: BalancedEndpoint) => void;
+  readonly onClose: () => void;
+}
+
+/**
+ *   ready ──failed──▶ resting ──time──▶ ready (a request is the probe) ──succeeded──▶ failures forgotten
+ */
+export class BalancedEndpoint implements Loaded {
+  readonly endpoint: Endpoint;
+  readonly meshed: boolean;
+  readonly metrics: EndpointMetrics;
+  readonly meter: TcpMeter;
+  /** Requests dispatched and not yet answered. */
+  inFlight = 0;
+  ready = true;
+  readonly #context: EndpointContext;
+  readonly #ewma: PeakEwma;
+  #failures = 0;
+  #rest: Timer | undefined;
+
+  constructor(endpoint: Endpoint, context: EndpointContext) {
+    this.endpoint = endpoint;
+    this.meshed = endpoint.meshed;
+    this.metrics = context.metrics;
+    this.meter = context.meter;
+    this.#context = context;
+    this.#ewma = new PeakEwma(context.clock.now());
+  }
+
+  load(now: number): number {
+    return this.#ewma.read(now) * (this.inFlight + 1);
+  }
+
+  /** Whether HTTP/1 goes to this endpoint packed into HTTP/2. */
+  packs(head: RequestHead): boolean {
+    return this.meshed && head.version !== "2" && head.upgrade === "";
+  }
+
+  poolFor(head: RequestHead): ConnectionPool {
+    const { protocol, http1, http2 } = this.#context;
+    if (head.upgrade !== "") return http1;
+    if (this.meshed) return http2;
+    if (protocol === "http") return http1;
+    if (protocol === "http2" || protocol === "grpc") return http2;
+    return head.version === "2" ? http2 : http1;
+  }
+
+  /** An answer has begun. */
+  succeeded(now: number, rttMs: number): void {
+    this.#failures = 0;
+    this.#ewma.observe(now, rttMs);
+  }
+
+  /** It could not take a request on. */
+  failed(): void {
+    if (!this.ready) return;
+    const { clock, random, onStateChange } = this.#context;
+    const restMs = Math.min(REST_MAX_MS, REST_MIN_MS * 2 ** this.#failures);
+    this.#failures++;
+    this.ready = false;
+    // Up to half of it again by chance, so that many proxies do not probe in step.
+    this.#rest = clock.after(restMs * (1 + random() / 2), () => {
+      this.ready = true;
+      onStateChange(this);
+    });
+    onStateChange(this);
+  }
+
+  /** It is no longer an endpoint: what is in flight finishes. */
+  close(): void {
+    this.#rest?.cancel();
+    this.#context.http1.close();
+    this.#context.http2.close();
+    this.#context.onClose();
+  }
+
+  /** Cuts everything. */
+  destroy(): void {
+    this.#rest?.cancel();
+    this.#context.http1.destroy();
+    this.#context.http2.destroy();
+  }
+}

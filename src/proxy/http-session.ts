@@ -1,0 +1,100 @@
+/** HTTP on one accepted connection: the codec below, the services above, and the failures in between. */
+import type { Clock } from "../net/clock.ts";
+import type { Connection, ConnectionHandler } from "../net/connection.ts";
+import type {
+  ProtocolFault,
+  RequestHead,
+  ResponseHead,
+  ServerConnection,
+  ServerHandler,
+  ServerStream,
+} from "../protocol/exchange.ts";
+import { Http1ServerConnection } from "../protocol/http1/server.ts";
+import { defaultHttp1Options } from "../protocol/http1/options.ts";
+import { defaultHttp2Options } from "../protocol/http2/options.ts";
+import { Http2ServerConnection } from "../protocol/http2/server.ts";
+import type { Logger } from "../telemetry/log.ts";
+import { answerFailure, answerFault, type Speaker } from "./answer.ts";
+import { forward, type Hop } from "./exchange.ts";
+import { type Failure, failures } from "./failure.ts";
+import type { ProxyMetrics } from "./metrics.ts";
+import { type HttpService, IGNORE_BODY } from "./service.ts";
+
+export interface HttpContext {
+  readonly speaker: Speaker;
+  readonly metrics: ProxyMetrics;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** Where requests go. */
+  readonly service: HttpService;
+}
+
+/** Serves HTTP on a connection; the caller feeds what was read already and resumes it. */
+export function serveHttp(
+  connection: Connection,
+  version: "http1" | "http2",
+  context: HttpContext,
+  done: () => void,
+): ServerConnection & ConnectionHandler {
+  const handler = new HttpHandler(context, connection, done);
+  return version === "http2"
+    ? new Http2ServerConnection(connection, handler, { ...defaultHttp2Options, clock: context.clock })
+    : new Http1ServerConnection(connection, handler, { ...defaultHttp1Options, clock: context.clock });
+}
+
+class HttpHandler implements ServerHandler, Hop {
+  readonly #context: HttpContext;
+  readonly #connection: Connection;
+  readonly #done: () => void;
+
+  constructor(context: HttpContext, connection: Connection, done: () => void) {
+    this.#context = context;
+    this.#connection = connection;
+    this.#done = done;
+  }
+
+  onRequest(stream: ServerStream, head: RequestHead, end: boolean): void {
+    if (head.method === "CONNECT") {
+      stream.receiver = IGNORE_BODY;
+      this.answer(stream, head, failures.unsupported, `CONNECT ${head.authority}`);
+      return;
+    }
+    forward(stream, head, end, this.#context.service, this);
+  }
+
+  onFault(fault: ProtocolFault): { readonly head: ResponseHead; readonly body: string } {
+    const { speaker, metrics, logger } = this.#context;
+    metrics.httpErrors[speaker.direction].labels({ direction: speaker.direction, error: fault.kind }).inc();
+    logger.warn("a peer broke the HTTP protocol", {
+      peer: `${this.#connection.remoteAddress}:${this.#connection.remotePort}`,
+      fault: fault.kind,
+      detail: fault.detail,
+    });
+    return answerFault(speaker, fault.status, fault.detail);
+  }
+
+  onClose(): void {
+    this.#done();
+  }
+
+  answer(stream: ServerStream, request: RequestHead, failure: Failure, detail: string): void {
+    this.#report(failure, detail, request);
+    answerFailure(stream, request, this.#context.speaker, failure, detail);
+  }
+
+  cut(failure: Failure, detail: string, request: RequestHead): void {
+    this.#report(failure, detail, request);
+  }
+
+  #report(failure: Failure, detail: string, request: RequestHead): void {
+    const { speaker, metrics, logger } = this.#context;
+    metrics.httpErrors[speaker.direction].labels({ direction: speaker.direction, error: failure.kind }).inc();
+    logger.info("a request failed", {
+      code: failure.code,
+      hop: speaker.direction,
+      method: request.method,
+      authority: request.authority,
+      detail,
+    });
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * The way in: what the mesh sends to this workload goes to its application. One listener per port of the application,
+ * since without transparent capture nothing but the port that was dialled tells which one was meant.
+ */
+import type { BackendPolicy } from "../model/backend-policy.ts";
+import type { Endpoint } from "../model/endpoint.ts";
+import { Application } from "./application.ts";
+import type { Backend } from "./backend.ts";
+import type { InboundConfig } from "./config.ts";
+import type { ProxyContext } from "./context.ts";
+import type { HttpContext } from "./http-session.ts";
+import { Listener } from "./listener.ts";
+import { forwardOpaque } from "./opaque-forward.ts";
+import { serveDetected } from "./serve.ts";
+
+/** How an application on the same host is treated; the numbers are Linkerd's for inbound. */
+export const INBOUND_POLICY: BackendPolicy = {
+  connectTimeoutMs: 300,
+  maxInFlight: 100_000,
+  queueCapacity: 100,
+  failfastTimeoutMs: 1_000,
+};
+
+export interface Inbound {
+  readonly config: InboundConfig;
+  readonly listener: Listener;
+  readonly backend: Backend;
+}
+
+const NOTHING = Buffer.alloc(0);
+
+/** Opens one inbound listener. @throws Error that names the address and what is in the way */
+export async function openInbound(config: InboundConfig, context: ProxyContext): Promise<Inbound> {
+  const { metrics, logger, clock } = context;
+  const target = `${config.target.host}:${config.target.port}`;
+  const application: Endpoint = {
+    address: config.target.host,
+    port: config.target.port,
+    workload: context.config.workload,
+    locality: { region: "", zone: "", subZone: "" },
+    weight: 1,
+    health: "healthy",
+    labels: {},
+    meshed: false,
+    identity: "",
+  };
+  const backend = context.backend({
+    name: `the application at ${target}`,
+    direction: "inbound",
+    policy: INBOUND_POLICY,
+    protocol: config.protocol,
+    single: true,
+    labels: () => ({}),
+  });
+  backend.update(INBOUND_POLICY, [application]);
+  const http: HttpContext = {
+    speaker: { direction: "inbound", workload: context.workload },
+    metrics,
+    logger,
+    clock,
+    service: new Application(backend),
+  };
+  const opaque = forwardOpaque(backend, "inbound", context);
+  const listener = await Listener.open({
+    address: config.listen,
+    meter: metrics.tcp({ direction: "inbound", peer: "src", tls: "disabled" }),
+    onOverflow: () => metrics.tcpErrors.inbound.labels({ direction: "inbound", error: "overflow" }).inc(),
+    serve: (connection, done) =>
+      config.protocol === "opaque"
+        ? opaque(connection, NOTHING, false, done)
+        : serveDetected(connection, "inbound", context, http, config.protocol === "detect" ? opaque : undefined, done),
+  });
+  return { config, listener, backend };
+}

@@ -1,0 +1,112 @@
+/** A listening socket whose connections are counted, bounded and drained. */
+import net from "node:net";
+
+import { acceptConnection, type Connection } from "../net/connection.ts";
+import type { SocketAddress } from "./config.ts";
+import type { TcpMeter } from "./metrics.ts";
+
+/** Connections that one listener holds at once; further ones are reset. */
+export const CONNECTIONS_MAX = 20_000;
+
+/** The kernel's queue of connections not accepted yet. */
+const BACKLOG = 4_096;
+
+/** What is done with a connection: something that can be asked to finish. */
+export interface Session {
+  /** Finish what has begun, then close. Idempotent. */
+  shutdown(): void;
+  /** Close at once. */
+  destroy(): void;
+}
+
+export interface ListenerOptions {
+  readonly address: SocketAddress;
+  readonly meter: TcpMeter;
+  /** Makes use of a connection, which is still paused. */
+  readonly serve: (connection: Connection, done: () => void) => Session;
+  /** A connection was refused because there are too many. */
+  readonly onOverflow: () => void;
+  readonly connectionsMax?: number;
+}
+
+export class Listener {
+  readonly #server: net.Server;
+  readonly #sessions = new Set<Session>();
+  readonly #options: ListenerOptions;
+  #draining: (() => void) | undefined;
+
+  private constructor(options: ListenerOptions) {
+    this.#options = options;
+    this.#server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => this.#accept(socket));
+  }
+
+  /** @throws Error that names the address and what is in the way */
+  static async open(options: ListenerOptions): Promise<Listener> {
+    const listener = new Listener(options);
+    const { host, port } = options.address;
+    await new Promise<void>((resolve, reject) => {
+      listener.#server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(error, host, port)));
+      listener.#server.listen({ host, port, backlog: BACKLOG }, resolve);
+    });
+    listener.#server.removeAllListeners("error");
+    // What can go wrong from here on (EMFILE on accept) passes; the listener goes on.
+    listener.#server.on("error", () => options.onOverflow());
+    return listener;
+  }
+
+  get address(): SocketAddress {
+    const address = this.#server.address() as net.AddressInfo;
+    return { host: address.address, port: address.port };
+  }
+
+  /** Connections being served. */
+  get open(): number {
+    return this.#sessions.size;
+  }
+
+  /** Stops accepting and asks every connection to finish; resolves when all have. */
+  async drain(): Promise<void> {
+    this.#server.close();
+    for (const session of [...this.#sessions]) session.shutdown();
+    if (this.#sessions.size === 0) return;
+    await new Promise<void>((resolve) => (this.#draining = resolve));
+  }
+
+  /** Stops accepting and cuts every connection. */
+  destroy(): void {
+    this.#server.close();
+    for (const session of [...this.#sessions]) session.destroy();
+  }
+
+  #accept(socket: net.Socket): void {
+    const { meter, serve, onOverflow, connectionsMax = CONNECTIONS_MAX } = this.#options;
+    if (this.#sessions.size >= connectionsMax) {
+      onOverflow();
+      socket.resetAndDestroy();
+      return;
+    }
+    const connection = acceptConnection(socket);
+    meter.track(connection);
+    let session: Session | undefined;
+    let finished = false;
+    session = serve(connection, () => {
+      finished = true;
+      if (session !== undefined) this.#sessions.delete(session);
+      if (this.#sessions.size === 0) this.#draining?.();
+    });
+    if (!finished) this.#sessions.add(session);
+  }
+}
+
+/** An error in words that say what to do. */
+export function listenError(error: NodeJS.ErrnoException, host: string, port: number): Error {
+  const reasons: Record<string, string> = {
+    EADDRINUSE: "another process listens there already; stop it or choose another address",
+    EACCES: "this user may not listen there; choose a port above 1023",
+    EADDRNOTAVAIL: "this machine has no such address",
+  };
+  const reason = reasons[error.code ?? ""] ?? error.message;
+  return Object.assign(new Error(`cannot listen on ${host}:${port}: ${reason}`, { cause: error }), {
+    code: error.code,
+  });
+}

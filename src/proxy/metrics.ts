@@ -1,0 +1,263 @@
+/**
+ * The metric families of a sidecar: names, labels and buckets as Linkerd's legacy families have them, so that existing
+ * dashboards and alerts work. Handles are resolved once per endpoint and status, never per request.
+ */
+import type { Connection } from "../net/connection.ts";
+import {
+  type Counter,
+  type Family,
+  type Gauge,
+  type Histogram,
+  type Labels,
+  MetricsRegistry,
+} from "../telemetry/metrics.ts";
+
+export type Direction = "inbound" | "outbound";
+
+/** Upper bounds in milliseconds, as Linkerd's `*_latency_ms`. */
+export const LATENCY_BUCKETS_MS = [
+  1, 2, 3, 4, 5, 10, 20, 30, 40, 50, 100, 200, 300, 400, 500, 1_000, 2_000, 3_000, 4_000, 5_000, 10_000, 20_000, 30_000,
+  40_000, 50_000,
+] as const;
+
+/** Upper bounds in seconds, as Linkerd's `*_tcp_detect_http_duration_seconds`. */
+const DETECT_BUCKETS_S = [0.001, 0.1] as const;
+
+/** Label sets of the families that carry endpoint, status and error: endpoints × statuses. */
+const RESPONSE_SERIES_MAX = 10_000;
+
+const TARGET = ["target_addr", "target_ip", "target_port"];
+const DST = ["dst_service", "dst_namespace", "dst_workload"];
+const REQUEST = ["direction", "authority", ...TARGET, "tls", ...DST];
+const TCP = ["direction", "peer", "authority", ...TARGET, "tls", ...DST];
+
+export class ProxyMetrics {
+  readonly registry = new MetricsRegistry();
+  readonly requests: Family<Counter>;
+  readonly responses: Family<Counter>;
+  readonly latency: Family<Histogram>;
+  readonly httpErrors: Record<Direction, Family<Counter>>;
+  readonly tcpErrors: Record<Direction, Family<Counter>>;
+  readonly detections: Record<Direction, Family<Counter>>;
+  readonly detectSeconds: Record<Direction, Family<Histogram>>;
+  readonly retries: Counter;
+  readonly balancerEndpoints: Family<Gauge>;
+  readonly queueLength: Family<Gauge>;
+  readonly #tcpOpen: Family<Counter>;
+  readonly #tcpOpenNow: Family<Gauge>;
+  readonly #tcpClose: Family<Counter>;
+  readonly #tcpRead: Family<Counter>;
+  readonly #tcpWrite: Family<Counter>;
+  readonly #meters = new Set<TcpMeter>();
+
+  constructor() {
+    const registry = this.registry;
+    this.requests = registry.counter({
+      name: "request_total",
+      help: "Requests sent to an endpoint; a request that is tried at a second endpoint counts twice.",
+      labelNames: REQUEST,
+    });
+    this.responses = registry.counter({
+      name: "response_total",
+      help: "Answers, and requests that ended without one.",
+      labelNames: [...REQUEST, "status_code", "classification", "grpc_status", "error"],
+      seriesMax: RESPONSE_SERIES_MAX,
+    });
+    this.latency = registry.histogram({
+      name: "response_latency_ms",
+      help: "Milliseconds from the request's head to the answer's head.",
+      labelNames: [...REQUEST, "status_code"],
+      bounds: LATENCY_BUCKETS_MS,
+    });
+    const errors = (kind: "http" | "tcp", direction: Direction): Family<Counter> =>
+      registry.counter({
+        name: `${direction}_${kind}_errors_total`,
+        help: `Failures answered or cut by the sidecar itself, ${direction} ${kind === "http" ? "HTTP" : "TCP"}.`,
+        labelNames: ["direction", "error"],
+      });
+    this.httpErrors = { inbound: errors("http", "inbound"), outbound: errors("http", "outbound") };
+    this.tcpErrors = { inbound: errors("tcp", "inbound"), outbound: errors("tcp", "outbound") };
+    const results = (direction: Direction): Family<Counter> =>
+      registry.counter({
+        name: `${direction}_tcp_detect_http_results_total`,
+        help: "What protocol detection found.",
+        labelNames: ["direction", "result"],
+      });
+    this.detections = { inbound: results("inbound"), outbound: results("outbound") };
+    const seconds = (direction: Direction): Family<Histogram> =>
+      registry.histogram({
+        name: `${direction}_tcp_detect_http_duration_seconds`,
+        help: "Seconds that protocol detection took.",
+        labelNames: ["direction"],
+        bounds: DETECT_BUCKETS_S,
+      });
+    this.detectSeconds = { inbound: seconds("inbound"), outbound: seconds("outbound") };
+    this.retries = registry
+      .counter({
+        name: "heddle_redispatch_total",
+        help: "Requests sent again because the first endpoint had certainly not processed them.",
+        labelNames: ["direction"],
+      })
+      .labels({ direction: "outbound" });
+    this.balancerEndpoints = registry.gauge({
+      name: "outbound_http_balancer_endpoints",
+      help: "Endpoints of a backend by state.",
+      labelNames: ["direction", "backend", "endpoint_state"],
+    });
+    this.queueLength = registry.gauge({
+      name: "outbound_http_balancer_queue_length",
+      help: "Requests waiting for an endpoint.",
+      labelNames: ["direction", "backend"],
+    });
+    const tcp = (name: string, help: string, labelNames = TCP): Family<Counter> =>
+      registry.counter({ name, help, labelNames });
+    this.#tcpOpen = tcp("tcp_open_total", "Connections opened.");
+    this.#tcpClose = tcp("tcp_close_total", "Connections closed.", [...TCP, "errno"]);
+    this.#tcpRead = tcp("tcp_read_bytes_total", "Bytes read from peers.");
+    this.#tcpWrite = tcp("tcp_write_bytes_total", "Bytes written to peers.");
+    this.#tcpOpenNow = registry.gauge({ name: "tcp_open_connections", help: "Connections open now.", labelNames: TCP });
+    registry.collect(() => this.#meters.forEach((meter) => meter.settle()));
+    processMetrics(registry);
+  }
+
+  /** The connections that share one label set. */
+  tcp(labels: Labels): TcpMeter {
+    const meter = new TcpMeter({
+      opened: this.#tcpOpen.labels(labels),
+      open: this.#tcpOpenNow.labels(labels),
+      read: this.#tcpRead.labels(labels),
+      written: this.#tcpWrite.labels(labels),
+      closed: (errno) => this.#tcpClose.labels({ ...labels, errno }).inc(),
+    });
+    this.#meters.add(meter);
+    return meter;
+  }
+
+  /** The meter is not used for new connections any more; those it has are counted to their end. */
+  forget(meter: TcpMeter): void {
+    meter.settle();
+    this.#meters.delete(meter);
+  }
+
+  /** The metrics of one endpoint under one name. */
+  endpoint(labels: Labels): EndpointMetrics {
+    return new EndpointMetrics(this, labels);
+  }
+}
+
+interface TcpHandles {
+  readonly opened: Counter;
+  readonly open: Gauge;
+  readonly read: Counter;
+  readonly written: Counter;
+  readonly closed: (errno: string) => void;
+}
+
+/** Counts connections and their bytes. Bytes are added up when somebody scrapes and on close, not per packet. */
+export class TcpMeter {
+  readonly #handles: TcpHandles;
+  readonly #live = new Map<Connection, { read: number; written: number }>();
+
+  constructor(handles: TcpHandles) {
+    this.#handles = handles;
+  }
+
+  get open(): number {
+    return this.#live.size;
+  }
+
+  track(connection: Connection): void {
+    this.#live.set(connection, { read: 0, written: 0 });
+    this.#handles.opened.inc();
+    this.#handles.open.value++;
+    connection.whenClosed = (error) => {
+      const counted = this.#live.get(connection);
+      if (counted === undefined) return;
+      this.#settle(connection, counted);
+      this.#live.delete(connection);
+      this.#handles.open.value--;
+      this.#handles.closed((error as NodeJS.ErrnoException | undefined)?.code ?? "");
+    };
+  }
+
+  settle(): void {
+    for (const [connection, counted] of this.#live) this.#settle(connection, counted);
+  }
+
+  #settle(connection: Connection, counted: { read: number; written: number }): void {
+    this.#handles.read.inc(connection.bytesRead - counted.read);
+    this.#handles.written.inc(connection.bytesWritten - counted.written);
+    counted.read = connection.bytesRead;
+    counted.written = connection.bytesWritten;
+  }
+}
+
+/** Resolved handles of one endpoint: one array look-up per answer. */
+export class EndpointMetrics {
+  readonly requests: Counter;
+  readonly #metrics: ProxyMetrics;
+  readonly #labels: Labels;
+  readonly #byStatus: (Counter | undefined)[] = [];
+  readonly #latencyByStatus: (Histogram | undefined)[] = [];
+
+  constructor(metrics: ProxyMetrics, labels: Labels) {
+    this.#metrics = metrics;
+    this.#labels = labels;
+    this.requests = metrics.requests.labels(labels);
+  }
+
+  /** @param status of the answer, 200 to 999 */
+  latency(status: number, milliseconds: number): void {
+    let handle = this.#latencyByStatus[status];
+    if (handle === undefined) {
+      handle = this.#metrics.latency.labels({ ...this.#labels, status_code: String(status) });
+      this.#latencyByStatus[status] = handle;
+    }
+    handle.observe(milliseconds);
+  }
+
+  /** An answer that is not gRPC: 5xx is a failure. */
+  answered(status: number): void {
+    let handle = this.#byStatus[status];
+    if (handle === undefined) {
+      handle = this.#metrics.responses.labels({
+        ...this.#labels,
+        status_code: String(status),
+        classification: status >= 500 ? "failure" : "success",
+      });
+      this.#byStatus[status] = handle;
+    }
+    handle.inc();
+  }
+
+  /** A gRPC answer, classified by its own status. */
+  answeredGrpc(status: number, grpcStatus: number): void {
+    const labels = {
+      ...this.#labels,
+      status_code: String(status),
+      classification: grpcStatus === 0 ? "success" : "failure",
+      grpc_status: String(grpcStatus),
+    };
+    this.#metrics.responses.labels(labels).inc();
+  }
+
+  /** No answer, or one that was cut. */
+  failed(error: string): void {
+    this.#metrics.responses.labels({ ...this.#labels, classification: "failure", error }).inc();
+  }
+}
+
+function processMetrics(registry: MetricsRegistry): void {
+  const gauge = (name: string, help: string): Gauge => registry.gauge({ name, help, labelNames: [] }).labels({});
+  const start = gauge("process_start_time_seconds", "Start time of the process since the epoch, in seconds.");
+  start.value = Math.round((Date.now() - process.uptime() * 1_000) / 10) / 100;
+  const resident = gauge("process_resident_memory_bytes", "Resident memory in bytes.");
+  const cpu = registry
+    .counter({ name: "process_cpu_seconds_total", help: "User and system CPU time in seconds.", labelNames: [] })
+    .labels({});
+  registry.collect(() => {
+    resident.value = process.memoryUsage.rss();
+    const used = process.cpuUsage();
+    cpu.value = (used.user + used.system) / 1e6;
+  });
+}

@@ -1,0 +1,151 @@
+/**
+ * The way out: what this workload sends into the mesh. Two doors: a listener that reads the name from Host or :authority
+ * (as an HTTP proxy, or with the Host set by the caller), and one listener per explicit upstream, for any protocol.
+ */
+import type { BackendView, ServiceView } from "../model/mesh.ts";
+import type { Connection } from "../net/connection.ts";
+import type { Backend } from "./backend.ts";
+import type { SocketAddress, UpstreamConfig } from "./config.ts";
+import type { ProxyContext } from "./context.ts";
+import type { HttpContext } from "./http-session.ts";
+import { Listener, type Session } from "./listener.ts";
+import { forwardOpaque } from "./opaque-forward.ts";
+import type { KnownService, Resolution, Services } from "./outbound/services.ts";
+import { NamedTarget } from "./outbound/target.ts";
+import { serveDetected } from "./serve.ts";
+
+const NOTHING = Buffer.alloc(0);
+
+/** A backend with outbound labels. */
+export function outboundBackend(service: ServiceView, view: BackendView, context: ProxyContext): Backend {
+  const backend = context.backend({
+    name: view.key,
+    direction: "outbound",
+    policy: view.policy,
+    protocol: service.port.protocol,
+    single: false,
+    labels: (endpoint) => ({
+      authority: view.key,
+      dst_service: service.name,
+      dst_namespace: service.namespace,
+      dst_workload: endpoint.workload,
+    }),
+  });
+  return backend;
+}
+
+/** The listener that routes by Host. */
+export function openByHost(address: SocketAddress, services: Services, context: ProxyContext): Promise<Listener> {
+  const http = httpContext(services, context, undefined);
+  return open(address, context, (connection, done) =>
+    serveDetected(connection, "outbound", context, http, undefined, done),
+  );
+}
+
+/** One explicit upstream: all that connects here goes to one service. */
+export function openUpstream(config: UpstreamConfig, services: Services, context: ProxyContext): Promise<Listener> {
+  const authority = config.authority.toLowerCase();
+  const http = httpContext(services, context, authority);
+  return open(
+    config.listen,
+    context,
+    (connection, done) => new UpstreamSession(connection, authority, services, context, http, done),
+  );
+}
+
+function open(
+  address: SocketAddress,
+  context: ProxyContext,
+  serve: (connection: Connection, done: () => void) => Session,
+): Promise<Listener> {
+  const { metrics } = context;
+  return Listener.open({
+    address,
+    serve,
+    meter: metrics.tcp({ direction: "outbound", peer: "src", tls: "disabled" }),
+    onOverflow: () => metrics.tcpErrors.outbound.labels({ direction: "outbound", error: "overflow" }).inc(),
+  });
+}
+
+function httpContext(services: Services, context: ProxyContext, authority: string | undefined): HttpContext {
+  const { metrics, logger, clock, random } = context;
+  return {
+    speaker: { direction: "outbound", workload: context.workload },
+    metrics,
+    logger,
+    clock,
+    service: new NamedTarget(services, clock, random, authority),
+  };
+}
+
+/** Waits until the service is known, since only then it is known whether to look at the bytes at all. */
+class UpstreamSession implements Session {
+  readonly #connection: Connection;
+  readonly #context: ProxyContext;
+  readonly #http: HttpContext;
+  readonly #done: () => void;
+  readonly #giveUp: () => void;
+  #session: Session | undefined;
+  #over = false;
+
+  constructor(
+    connection: Connection,
+    authority: string,
+    services: Services,
+    context: ProxyContext,
+    http: HttpContext,
+    done: () => void,
+  ) {
+    this.#connection = connection;
+    this.#context = context;
+    this.#http = http;
+    this.#done = done;
+    connection.handler = {
+      onData() {},
+      onEnd() {},
+      onDrain() {},
+      onClose: () => {
+        this.#over = true;
+        this.#giveUp();
+        done();
+      },
+    };
+    // Deferred, because `resolve` may know at once and the session must exist first.
+    this.#giveUp = services.resolve(authority, (resolution) => queueMicrotask(() => this.#begin(resolution)));
+  }
+
+  shutdown(): void {
+    if (this.#session === undefined) this.#connection.destroy();
+    else this.#session.shutdown();
+  }
+
+  destroy(): void {
+    if (this.#session === undefined) this.#connection.destroy();
+    else this.#session.destroy();
+  }
+
+  #begin(resolution: Resolution): void {
+    if (this.#over || this.#connection.closed) return;
+    // An unknown service is treated as HTTP, so that an HTTP caller is told why; anything else is closed.
+    const known = typeof resolution === "object" ? resolution : undefined;
+    const protocol = known?.view.port.protocol ?? "http";
+    const opaque = known === undefined ? undefined : this.#opaque(known);
+    this.#session =
+      protocol === "opaque" && opaque !== undefined
+        ? opaque(this.#connection, NOTHING, false, this.#done)
+        : serveDetected(
+            this.#connection,
+            "outbound",
+            this.#context,
+            this.#http,
+            protocol === "detect" ? opaque : undefined,
+            this.#done,
+          );
+  }
+
+  #opaque(known: KnownService): ReturnType<typeof forwardOpaque> | undefined {
+    const route = known.view.routes[0];
+    const backend = route?.backends[0] === undefined ? undefined : known.backend(route.backends[0].backend);
+    return backend === undefined ? undefined : forwardOpaque(backend, "outbound", this.#context);
+  }
+}

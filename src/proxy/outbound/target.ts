@@ -1,0 +1,76 @@
+/**
+ * A name as something that requests can be sent to: asks discovery when it has to, matches the route, picks the backend.
+ * Once a name is known, this adds a map look-up and a route match to a request, and no object.
+ */
+import type { Clock } from "../../net/clock.ts";
+import type { ClientStream, RequestHead, ResponseReceiver } from "../../protocol/exchange.ts";
+import { failureCause, failures } from "../failure.ts";
+import type { HttpService } from "../service.ts";
+import { Lookup } from "./lookup.ts";
+import type { KnownService, Services } from "./services.ts";
+import { TimedExchange } from "./timeout.ts";
+
+export class NamedTarget implements HttpService {
+  readonly #services: Services;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #authority: string | undefined;
+
+  /** @param authority where all requests go; undefined: where each one's own authority says */
+  constructor(services: Services, clock: Clock, random: () => number, authority: string | undefined) {
+    this.#services = services;
+    this.#clock = clock;
+    this.#random = random;
+    this.#authority = authority;
+  }
+
+  open(head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
+    const authority = this.#authority ?? head.authority.toLowerCase();
+    const known = this.#services.known(authority);
+    if (known !== undefined) return this.#route(known, authority, head, end, receiver);
+    return new Lookup(
+      (done) => this.#services.resolve(authority, done),
+      (service) => this.#route(service, authority, head, end, receiver),
+      authority,
+      receiver,
+    );
+  }
+
+  #route(
+    known: KnownService,
+    authority: string,
+    head: RequestHead,
+    end: boolean,
+    receiver: ResponseReceiver,
+  ): ClientStream {
+    const route = known.router.match(head);
+    const backend = route === undefined ? undefined : known.backend(route.pickBackend(this.#random));
+    if (route === undefined || backend === undefined) {
+      return refuse(receiver, `no route of ${authority} takes ${head.method} ${head.path}`);
+    }
+    if (route.timeoutMs === 0) return backend.open(head, end, receiver);
+    return new TimedExchange(this.#clock, route.timeoutMs, (inner) => backend.open(head, end, inner), receiver);
+  }
+}
+
+function refuse(receiver: ResponseReceiver, detail: string): ClientStream {
+  const stream = new Refused();
+  queueMicrotask(() => {
+    if (!stream.over) receiver.onReset(failureCause(failures.unknownService, "refused", detail));
+  });
+  return stream;
+}
+
+/** A stream that leads nowhere. */
+class Refused implements ClientStream {
+  over = false;
+  sendData(): boolean {
+    return true;
+  }
+  sendTrailers(): void {}
+  reset(): void {
+    this.over = true;
+  }
+  pause(): void {}
+  resume(): void {}
+}
