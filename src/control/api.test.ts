@@ -6,9 +6,9 @@ import { VirtualClock } from "../net/virtual-clock.ts";
 import { BODY_BYTES_MAX, createApi, type ApiState } from "./api.ts";
 import { buildMesh } from "./mesh-builder.ts";
 import { Registry, WORKLOADS_MAX } from "./sources/registry.ts";
-import { registration, registrationBody } from "./sources/test-registration.ts";
+import { registration, registrationBody } from "./testing/registration.ts";
 import type { StatQuery } from "./stat/stat-table.ts";
-import { recordingLogger } from "./test-logger.ts";
+import { recordingLogger } from "./testing/logger.ts";
 
 function setUp(more: Partial<ApiState> = {}) {
   const { logger } = recordingLogger();

@@ -13,9 +13,9 @@ import { XdsClient } from "../xds/client.ts";
 import type { NodeStatus } from "../xds/node.ts";
 import { API_CONNECTIONS_MAX, type ControlOptions, type RunningControl, startControl } from "./control.ts";
 import type { SourceStatus } from "./sources/source.ts";
-import { registrationBody } from "./sources/test-registration.ts";
+import { registrationBody } from "./testing/registration.ts";
 import type { StatRow } from "./stat/stat-table.ts";
-import { recordingLogger } from "./test-logger.ts";
+import { recordingLogger } from "./testing/logger.ts";
 
 const ANY = { host: "127.0.0.1", port: 0 };
 
@@ -70,6 +70,11 @@ function follow(control: RunningControl, authority: string, admin = "") {
 function workloads(view: ServiceView | undefined): string {
   const endpoints = view?.backends.get("price.default:80")?.endpoints ?? [];
   return endpoints.map(({ workload, port }) => `${workload}:${port}`).join(" ");
+}
+
+/** What keeps the process busy that the control plane could have left behind. */
+function left(): string[] {
+  return process.getActiveResourcesInfo().filter((name) => /TCPServer|FSEvent|FSReq/.test(name));
 }
 
 const PRICE = "services: { price: { run: price, protocol: http } }\n";
@@ -211,8 +216,6 @@ describe("startControl", () => {
 
   it("leaves nothing behind", async () => {
     await writeFile(file, PRICE);
-    const left = (): string[] =>
-      process.getActiveResourcesInfo().filter((name) => /TCPServer|FSEvent|FSReq/.test(name));
     const before = left().length;
     const { control } = await start();
     follow(control, "price");

@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import { emptyMesh, type Mesh } from "../model/mesh.ts";
 import { VirtualClock } from "../net/virtual-clock.ts";
 import { BUILD_INTERVAL_MS, MeshPublisher } from "./mesh-publisher.ts";
-import { recordingLogger } from "./test-logger.ts";
+import { recordingLogger } from "./testing/logger.ts";
 
 function service(name: string): Mesh {
   return {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import { scrapeTargets } from "./scrape-targets.ts";
-import { registration } from "./sources/test-registration.ts";
+import { registration } from "./testing/registration.ts";
 
 describe("scrapeTargets", () => {
   it("knows sidecars from registrations and from streams, each once; the stream knows better", () => {

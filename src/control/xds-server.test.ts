@@ -46,7 +46,7 @@ describe("listenXds", () => {
   it("cuts off a peer that does not", async () => {
     const { clock, listener } = await start();
     const socket = connect(listener.address.port, "127.0.0.1");
-    cleanups.push(() => socket.destroy());
+    cleanups.push(() => void socket.destroy());
     socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     socket.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
     let closed = false;
@@ -63,7 +63,7 @@ describe("listenXds", () => {
   it("survives what is not HTTP/2", async () => {
     const { clock, listener } = await start();
     const socket = connect(listener.address.port, "127.0.0.1");
-    cleanups.push(() => socket.destroy());
+    cleanups.push(() => void socket.destroy());
     socket.on("error", () => {}).resume();
     socket.write("GET / HTTP/1.1\r\n\r\n");
     await once(socket, "close");

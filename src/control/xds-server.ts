@@ -34,13 +34,12 @@ export async function listenXds(options: XdsListenerOptions): Promise<XdsListene
   const handler = connectNodeAdapter({ routes, acceptCompression: [] });
   const server = createServer({ settings: { maxConcurrentStreams: XDS_STREAMS_MAX } }, handler);
   server.maxConnections = XDS_CONNECTIONS_MAX;
-  const sessions = new Set<ServerHttp2Session>();
+  const pings = new Map<ServerHttp2Session, () => void>();
   server.on("session", (session) => {
-    sessions.add(session);
-    const stopPings = pingRegularly(session, clock);
+    pings.set(session, pingRegularly(session, clock));
     session.on("close", () => {
-      sessions.delete(session);
-      stopPings();
+      pings.get(session)?.();
+      pings.delete(session);
     });
     session.on("error", () => session.destroy());
   });
@@ -49,7 +48,10 @@ export async function listenXds(options: XdsListenerOptions): Promise<XdsListene
     address,
     close: async () => {
       const closed = closeServer(server);
-      for (const session of sessions) session.destroy();
+      for (const [session, stopPings] of pings) {
+        stopPings();
+        session.destroy();
+      }
       await closed;
     },
   };

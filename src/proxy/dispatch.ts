@@ -188,7 +188,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter {
     }
     if (endpoint.meshed && head.status >= 500 && getHeader(head.headers, UNPROCESSED_HEADER) !== undefined) {
       removeHeader(head.headers, UNPROCESSED_HEADER);
-      if (this.#mayRepeat()) {
+      if (this.#mayRepeat() && this.attempts < ATTEMPTS_MAX) {
         const stream = this.#stream;
         this.#stream = undefined;
         stream?.reset(new ResetCause("cancelled", "the application behind the sidecar did not get it"));

@@ -6,7 +6,7 @@ import { shortTypeName } from "./resource-types.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Logger } from "../telemetry/log.ts";
 
-/** Names that one stream may be subscribed to, over all types. */
+/** Names of one type that one stream may be subscribed to: as many as a proxy of ours follows. */
 export const SUBSCRIPTIONS_MAX = 10_000;
 
 /** Bytes of resources after which a response is closed and the rest goes into the next. gRPC clients take 4 MiB by default. */
@@ -78,16 +78,22 @@ export class StreamRecord {
     this.#metadata = node.metadata ?? {};
   }
 
-  /** @throws {@link AdsError} beyond {@link SUBSCRIPTIONS_MAX}, or if the name is over {@link NAME_LENGTH_MAX} */
-  subscribed(name: string): void {
+  /**
+   * @param count names of that type that the stream is subscribed to already
+   * @throws {@link AdsError} beyond {@link SUBSCRIPTIONS_MAX}, or if the name is over {@link NAME_LENGTH_MAX}
+   */
+  subscribed(name: string, count: number): void {
     if (name.length > NAME_LENGTH_MAX) {
       throw new AdsError(
         "invalid_argument",
         `a resource name of ${name.length} characters; at most ${NAME_LENGTH_MAX}`,
       );
     }
-    if (this.subscriptions === SUBSCRIPTIONS_MAX) {
-      throw new AdsError("resource_exhausted", `more than ${SUBSCRIPTIONS_MAX} resource names on one stream`);
+    if (count >= SUBSCRIPTIONS_MAX) {
+      throw new AdsError(
+        "resource_exhausted",
+        `more than ${SUBSCRIPTIONS_MAX} resource names of one type on one stream`,
+      );
     }
     this.subscriptions++;
   }

@@ -99,6 +99,7 @@ describe("XdsClient and AdsServer over HTTP/2", () => {
     served.server.setMesh(emptyMesh);
     await until("the removal", () => price.unknown === 1);
 
+    await until("the server knows what is no more needed", () => served.server.nodes()[0]?.subscriptions === 2);
     const [status] = served.server.nodes();
     assert.ok(status);
     const { connectedSince, acked, ...rest } = status;

@@ -68,6 +68,15 @@ function shown(responses: readonly DeltaDiscoveryResponse[]): string[] {
 const P = "price.default:80";
 const Q = "product.default:80";
 
+/** Of the endpoints of price. */
+function version(mesh: Mesh): string {
+  return new Snapshot(mesh, logger).get(ENDPOINTS, P, "default")?.version ?? "";
+}
+
+function withCode(code: AdsError["code"]): (error: unknown) => boolean {
+  return (error) => error instanceof AdsError && error.code === code;
+}
+
 describe("DeltaSession", () => {
   it("gives what is asked for by name, and says what does not exist", () => {
     const peer = new Peer(world({ price: ["10.0.0.1"] }));
@@ -168,8 +177,6 @@ describe("DeltaSession", () => {
   });
 
   describe("after a reconnect", () => {
-    const version = (mesh: Mesh): string => new Snapshot(mesh, logger).get(ENDPOINTS, P, "default")?.version ?? "";
-
     it("resends nothing that the client has, even if the control plane is another", () => {
       const mesh = world({ price: ["10.0.0.1"] });
       const peer = new Peer(world({ price: ["10.0.0.1"] }));
@@ -281,9 +288,10 @@ describe("DeltaSession", () => {
     const names = Array.from({ length: SUBSCRIPTIONS_MAX }, (_, index) => `s${index}`);
     peer.subscribe(LISTENER, ...names);
     assert.equal(peer.session.record.status().subscriptions, SUBSCRIPTIONS_MAX);
-    const limit = (error: unknown): boolean => error instanceof AdsError && error.code === "resource_exhausted";
-    assert.throws(() => peer.subscribe(LISTENER, "one-more"), limit);
-    const long = (error: unknown): boolean => error instanceof AdsError && error.code === "invalid_argument";
-    assert.throws(() => new Peer(emptyMesh).subscribe(LISTENER, "x".repeat(NAME_LENGTH_MAX + 1)), long);
+    assert.throws(() => peer.subscribe(LISTENER, "one-more"), withCode("resource_exhausted"));
+    assert.throws(
+      () => new Peer(emptyMesh).subscribe(LISTENER, "x".repeat(NAME_LENGTH_MAX + 1)),
+      withCode("invalid_argument"),
+    );
   });
 });

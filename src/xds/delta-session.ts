@@ -124,7 +124,7 @@ export class DeltaSession implements AdsSession<DeltaDiscoveryRequest, DeltaDisc
     // Who subscribes again wants it again.
     state.sent.delete(name);
     if (state.names.has(name)) return;
-    this.record.subscribed(name);
+    this.record.subscribed(name, state.names.size);
     state.names.add(name);
   }
 

@@ -4,7 +4,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { after, afterEach, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { Server, ServerCredentials, status } from "@grpc/grpc-js";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
 
 import { until } from "../../test/support/until.ts";
 import type { Endpoint } from "../model/endpoint.ts";
@@ -12,6 +12,11 @@ import { emptyMesh, type Mesh } from "../model/mesh.ts";
 import type { Route } from "../model/route.ts";
 import { type CallRequest, type CallResult, ECHO_PATH } from "./testing/grpc-caller.ts";
 import { serveMesh, type ServedMesh } from "./testing/served-mesh.ts";
+
+/** gRPC status codes. */
+const OK = 0;
+const DEADLINE_EXCEEDED = 4;
+const UNAVAILABLE = 14;
 
 const asIs = (bytes: Buffer): Buffer => bytes;
 
@@ -167,9 +172,9 @@ describe("a gRPC client with grpc-js-xds", () => {
 
   it("follows the endpoints without a failed call", async () => {
     const results: CallResult[] = [];
-    let going = true;
+    const going = new AbortController();
     const load = async (): Promise<void> => {
-      while (going) results.push(await caller.call("xds:///price-grpc"));
+      while (!going.signal.aborted) results.push(await caller.call("xds:///price-grpc"));
     };
     const loads = [load(), load()];
     const answering = (text: string) => () => results.slice(-10).every((result) => result.text === text);
@@ -182,7 +187,7 @@ describe("a gRPC client with grpc-js-xds", () => {
     const elsewhere = { locality: { region: "far", zone: "", subZone: "" }, health: "draining" as const };
     served.server.setMesh(mesh([one, two], [], [{}, elsewhere]));
     await until("only the first answers", answering("one"));
-    going = false;
+    going.abort();
     await Promise.all(loads);
     assert.deepEqual(
       results.filter(({ code }) => code !== 0),
@@ -201,13 +206,10 @@ describe("a gRPC client with grpc-js-xds", () => {
       timeoutMs: 200,
     };
     served.server.setMesh(mesh([one, slow], [route]));
-    await until(
-      "the split",
-      async () => (await caller.call("xds:///price-grpc", 5_000)).code === status.DEADLINE_EXCEEDED,
-    );
+    await until("the split", async () => (await caller.call("xds:///price-grpc", 5_000)).code === DEADLINE_EXCEEDED);
     const results = await Promise.all(Array.from({ length: 60 }, () => caller.call("xds:///price-grpc", 5_000)));
-    const slowOnes = results.filter(({ code }) => code === status.DEADLINE_EXCEEDED).length;
-    const quickOnes = results.filter(({ code }) => code === status.OK).length;
+    const slowOnes = results.filter(({ code }) => code === DEADLINE_EXCEEDED).length;
+    const quickOnes = results.filter(({ code }) => code === OK).length;
     assert.equal(slowOnes + quickOnes, 60, JSON.stringify(results));
     // Binomial: outside this range once in ten million runs.
     assert.ok(slowOnes > 9 && slowOnes < 51, `${slowOnes} of 60`);
@@ -217,9 +219,9 @@ describe("a gRPC client with grpc-js-xds", () => {
     served.server.setMesh(mesh([one]));
     const started = performance.now();
     const nobody = await caller.call("xds:///nobody");
-    assert.equal(nobody.code, status.UNAVAILABLE, nobody.text);
+    assert.equal(nobody.code, UNAVAILABLE, nobody.text);
     assert.match(nobody.text, /Failed to route call/);
-    assert.equal((await caller.call("xds:///slow:9090")).code, status.UNAVAILABLE);
+    assert.equal((await caller.call("xds:///slow:9090")).code, UNAVAILABLE);
     assert.ok(performance.now() - started < 3_000);
 
     const renamed = mesh([one]);
@@ -234,7 +236,7 @@ describe("a gRPC client with grpc-js-xds", () => {
     });
     await until("it is there", async () => (await caller.call("xds:///nobody")).text === "two");
     served.server.setMesh(renamed);
-    await until("it is gone", async () => (await caller.call("xds:///nobody")).code === status.UNAVAILABLE);
+    await until("it is gone", async () => (await caller.call("xds:///nobody")).code === UNAVAILABLE);
   });
 
   it("is not held up by a route to a service that does not exist", async () => {

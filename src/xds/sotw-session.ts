@@ -113,14 +113,18 @@ export class SotwSession implements AdsSession<DiscoveryRequest, DiscoveryRespon
     state.wildcard = everything && (type === LISTENER || type === CLUSTER);
     state.named ||= list.length > 0;
     let more = state.wildcard && !hadWildcard;
+    let kept = 0;
     for (const name of state.names) {
-      if (names.has(name)) continue;
+      if (names.has(name)) {
+        kept++;
+        continue;
+      }
       this.record.unsubscribed();
       if (!state.wildcard) state.sent.delete(name);
     }
     for (const name of names) {
       if (state.names.has(name)) continue;
-      this.record.subscribed(name);
+      this.record.subscribed(name, kept++);
       // Sent even if a wildcard has brought it already.
       state.sent.delete(name);
       more = true;

@@ -105,7 +105,7 @@ const full = loadSync(
 function fullMessage(name: string): FullMessage {
   const found = full[name];
   assert.ok(found !== undefined && found.format === "Protocol Buffer 3 DescriptorProto", `${name} does not exist`);
-  return found as FullMessage;
+  return found;
 }
 
 /** The descriptor of any message. */
@@ -183,18 +183,10 @@ function fillMessage(desc: DescMessage, turn: number): ReflectMessage {
 }
 
 function sample(scalar: ScalarType | undefined): unknown {
-  switch (scalar) {
-    case ScalarType.STRING:
-      return "text";
-    case ScalarType.BYTES:
-      return Uint8Array.of(1, 2, 3);
-    case ScalarType.BOOL:
-      return true;
-    case ScalarType.INT64:
-      return 7n;
-    default:
-      return 7;
-  }
+  if (scalar === ScalarType.STRING) return "text";
+  if (scalar === ScalarType.BYTES) return Uint8Array.of(1, 2, 3);
+  if (scalar === ScalarType.BOOL) return true;
+  return scalar === ScalarType.INT64 ? 7n : 7;
 }
 
 /** Through the full definition and back; what that does not know is lost on the way. */

@@ -295,6 +295,7 @@ export interface ClientUnderTest {
 export async function clientUnderTest(
   options: Partial<Http2ClientOptions> = {},
   silent = false,
+  firstStreamId = 1,
 ): Promise<ClientUnderTest> {
   const sockets: net.Socket[] = [];
   const server = net.createServer((socket) => sockets.push(socket.setNoDelay(true)));
@@ -317,6 +318,7 @@ export async function clientUnderTest(
       },
     },
     { ...defaultHttp2Options, ...options },
+    firstStreamId,
   );
   connection.resume();
   if (!silent) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { plain } from "../output.ts";
 import { CapturedOutput } from "../testing/captured-io.ts";
 import { LINE_LENGTH_MAX, LineSplitter, LOG_BACKLOG_BYTES_MAX, LogMux } from "./log-mux.ts";
@@ -11,6 +11,10 @@ function split(...chunks: (string | Buffer)[]): string[] {
   for (const chunk of chunks) splitter.push(Buffer.from(chunk));
   splitter.end();
   return lines;
+}
+
+function lengths(lines: string[]): number[] {
+  return lines.map((line) => line.length);
 }
 
 describe("LineSplitter", () => {
@@ -33,7 +37,6 @@ describe("LineSplitter", () => {
 
   it("breaks lines that are too long, whether or not their end has come", () => {
     const long = "x".repeat(LINE_LENGTH_MAX * 2 + 5);
-    const lengths = (lines: string[]): number[] => lines.map((line) => line.length);
     assert.deepEqual(lengths(split(long)), [LINE_LENGTH_MAX, LINE_LENGTH_MAX, 5]);
     assert.deepEqual(lengths(split(`${long}\ny`)), [LINE_LENGTH_MAX, LINE_LENGTH_MAX, 5, 1]);
     const lines: string[] = [];

@@ -37,18 +37,18 @@ describe("whenReady", () => {
   it("asks at longer and longer intervals, at most every 500 ms, until the answer is yes", async () => {
     const clock = new VirtualClock();
     const askedAt: number[] = [];
-    let ready = 0;
+    const readyAt: number[] = [];
     const ask = (): Promise<boolean> => {
       askedAt.push(clock.now());
       return Promise.resolve(clock.now() > 3_000);
     };
-    whenReady(clock, ask, () => ready++);
-    while (ready === 0 && clock.now() < 5_000) {
+    whenReady(clock, ask, () => readyAt.push(clock.now()));
+    while (readyAt.length === 0 && clock.now() < 5_000) {
       await settle();
       clock.advance(10);
     }
     const pauses = askedAt.slice(1).map((at, index) => at - (askedAt[index] ?? 0));
-    assert.equal(ready, 1);
+    assert.equal(readyAt.length, 1);
     assert.ok((pauses[0] ?? 0) <= 30 && pauses.every((pause) => pause <= 510), String(pauses));
     assert.equal(clock.pending, 0);
   });

@@ -29,6 +29,10 @@ function mesh(...services: MeshFileService[]): MeshFile {
   return { file: "/work/shop/mesh.yaml", name: "shop", namespace: "default", services };
 }
 
+function at(port: number): { host: string; port: number } {
+  return { host: "127.0.0.1", port };
+}
+
 describe("MeshSupervisor", () => {
   let host: FakeHost;
   beforeEach(() => {
@@ -36,7 +40,6 @@ describe("MeshSupervisor", () => {
   });
 
   async function started(file: MeshFile): Promise<MeshSupervisor> {
-    const at = (port: number): { host: string; port: number } => ({ host: "127.0.0.1", port });
     const supervisor = new MeshSupervisor({
       mesh: file,
       addresses: { api: at(1), xds: at(2), outbound: at(3), admin: at(4) },
@@ -163,10 +166,10 @@ describe("MeshSupervisor", () => {
     const supervisor = new MeshSupervisor({
       mesh: mesh(service("price")),
       addresses: {
-        api: { host: "127.0.0.1", port: 1 },
-        xds: { host: "127.0.0.1", port: 2 },
-        outbound: { host: "127.0.0.1", port: 3 },
-        admin: { host: "127.0.0.1", port: 4 },
+        api: at(1),
+        xds: at(2),
+        outbound: at(3),
+        admin: at(4),
       },
       basePort: 41_000,
       stateDirectory: "/work/shop/.heddle",

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { until } from "../../../test/support/until.ts";
 import { systemClock } from "../../net/clock.ts";
 import { VirtualClock } from "../../net/virtual-clock.ts";
-import { recordingLogger } from "../test-logger.ts";
+import { recordingLogger } from "../testing/logger.ts";
 import { FileSource, POLL_MS } from "./file-source.ts";
 
 const cleanups: (() => void | Promise<void>)[] = [];

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import { FIELD_ERRORS_MAX, parseRegistration, parseSocketAddress } from "./registration.ts";
-import { registration, registrationBody } from "./test-registration.ts";
+import { registration, registrationBody } from "../testing/registration.ts";
 
 const [port] = registrationBody.ports;
 

@@ -6,10 +6,10 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 
 import { until } from "../../../test/support/until.ts";
 import { VirtualClock } from "../../net/virtual-clock.ts";
-import { recordingLogger } from "../test-logger.ts";
+import { recordingLogger } from "../testing/logger.ts";
 import type { Registration } from "./registration.ts";
 import { RegistryStore, WRITE_DELAY_MS, WRITE_RETRY_MS } from "./registry-store.ts";
-import { registration } from "./test-registration.ts";
+import { registration } from "../testing/registration.ts";
 
 let parent = "";
 let folder = "";

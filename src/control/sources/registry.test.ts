@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import { VirtualClock } from "../../net/virtual-clock.ts";
-import { recordingLogger } from "../test-logger.ts";
+import { recordingLogger } from "../testing/logger.ts";
 import { Registry, WORKLOADS_MAX } from "./registry.ts";
-import { registration } from "./test-registration.ts";
+import { registration } from "../testing/registration.ts";
 
 function setUp() {
   const clock = new VirtualClock();

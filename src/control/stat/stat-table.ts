@@ -5,7 +5,7 @@ import { histogramQuantile } from "./quantile.ts";
 import { LATENCY_BOUNDS_MS, type Sample } from "./sample.ts";
 import { StatWindow, WINDOW_MAX_MS } from "./window.ts";
 
-/** Workloads that are measured at one time: with 47 kB each, at most 92 MB. */
+/** Workloads that are measured at one time: with 45 kB each, at most 90 MB. */
 export const MEASURED_MAX = 2_000;
 /** Milliseconds without a sample after which a workload counts as gone: it has no open connections then. */
 export const LIVE_MS = 5_000;

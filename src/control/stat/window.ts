@@ -18,9 +18,6 @@ const COARSE_SAMPLES = WINDOW_MAX_MS / COARSE_STEP_MS + 2;
 const YOUNG_MS = 30_000;
 const START_WAVER_S = 2;
 
-/** Bytes that one full window takes. */
-export const WINDOW_BYTES = (FINE_SAMPLES + COARSE_SAMPLES) * (5 + LATENCY_BOUNDS_MS.length + 1) * 8;
-
 /** Where the numbers of one sample stand in its slot. */
 const AT = 0;
 const SUCCESS = 1;

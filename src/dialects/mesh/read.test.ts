@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -41,6 +42,9 @@ describe("readMeshFile", () => {
     assert.deepEqual(await messages(join(folder, "none.yaml")), [
       `${join(folder, "none.yaml")}:1:1: error: there is no such file`,
     ]);
+    const pipe = join(folder, "pipe");
+    execFileSync("mkfifo", [pipe]);
+    assert.deepEqual(await messages(pipe), [`${pipe}:1:1: error: this is no ordinary file`]);
     assert.deepEqual(await messages(folder), [`${folder}:1:1: error: this is a folder (name the file in it)`]);
   });
 });

@@ -1,8 +1,11 @@
 /** mesh.yaml from the disk. What is wrong with the file itself is a diagnostic, like what is wrong in it. */
-import { open } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 
 import { YAML_BYTES_MAX } from "../yaml-document.ts";
 import { parseMeshFile, type ParsedMeshFile } from "./parse.ts";
+
+/** Our own code for a device, a pipe or a socket. */
+const NO_FILE = "HEDDLE_NO_FILE";
 
 /** Reads and parses a file. Never rejects. */
 export async function readMeshFile(file: string): Promise<ParsedMeshFile> {
@@ -40,9 +43,11 @@ export function parseMeshBytes(bytes: Buffer, file: string): ParsedMeshFile {
 
 /** At most one byte more than is allowed, so that the size shows without reading all of it. */
 async function readBounded(file: string): Promise<Buffer> {
+  // Before it is opened: opening a pipe waits for whoever writes into it.
+  const found = await stat(file);
+  if (!found.isFile()) throw Object.assign(new Error(), { code: found.isDirectory() ? "EISDIR" : NO_FILE });
   const handle = await open(file, "r");
   try {
-    if ((await handle.stat()).isDirectory()) throw Object.assign(new Error("folder"), { code: "EISDIR" });
     const buffer = Buffer.alloc(YAML_BYTES_MAX + 1);
     let length = 0;
     while (length < buffer.length) {
@@ -61,6 +66,7 @@ function reasonOf(error: unknown): [message: string, hint: string] {
   if (code === "ENOENT" || code === "ENOTDIR") return ["there is no such file", ""];
   if (code === "EACCES" || code === "EPERM") return ["this user may not read the file", ""];
   if (code === "EISDIR") return ["this is a folder", "name the file in it"];
+  if (code === NO_FILE) return ["this is no ordinary file", ""];
   return [`the file cannot be read: ${message}`, ""];
 }
 

@@ -4,7 +4,7 @@ import type { Connection } from "../../net/connection.ts";
 import type { HeaderList } from "../exchange.ts";
 import { chunkHead, LAST_CHUNK } from "./chunked.ts";
 import { type Framing, FRAMING_CHUNKED, FRAMING_LENGTH, FRAMING_NONE } from "./framing.ts";
-import { encodeTrailers } from "./head-writer.ts";
+import { writeTrailers } from "./head-writer.ts";
 
 export const SENT = 0;
 /** Sent, but the sender should wait for the connection's `onDrain`. */
@@ -43,11 +43,7 @@ export class BodyWriter {
   trailers(connection: Connection, trailers: HeaderList): number {
     if (this.framing === FRAMING_LENGTH && this.remaining > 0) return REFUSED;
     if (this.framing !== FRAMING_CHUNKED) return SENT;
-    const text = encodeTrailers(trailers);
-    if (text === undefined) return REFUSED;
-    if (text.length > LARGE_BLOCK_BYTES) connection.write(Buffer.from(text, "latin1"));
-    else connection.writeLatin1(text);
-    return SENT;
+    return writeTrailers(connection, trailers) ? SENT : REFUSED;
   }
 }
 

@@ -24,10 +24,9 @@ import { BodyWriter } from "./body-writer.ts";
 import { type ClientStreamOwner, Http1ClientStream } from "./client-stream.ts";
 import { BAD, MORE } from "./field-scanner.ts";
 import { EMPTY, FRAMING_CLOSE, FRAMING_NONE } from "./framing.ts";
-import { encoded, encodeRequestHead } from "./head-writer.ts";
+import { writeRequestHead, written } from "./head-writer.ts";
 import type { Http1Options } from "./options.ts";
 import { ResponseReader } from "./response-reader.ts";
-import { writeText } from "./server-stream.ts";
 
 const IDLE = 0;
 const HEAD = 1;
@@ -70,8 +69,7 @@ export class Http1ClientConnection implements ClientConnection, ConnectionHandle
 
   open(head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
     const stream = new Http1ClientStream(this, receiver, head.upgrade !== "", end && head.upgrade === "");
-    const text = this.available === 1 ? encodeRequestHead(head, end || stream.upgrade) : undefined;
-    if (text === undefined) {
+    if (this.available === 0 || !writeRequestHead(this.connection, head, end || stream.upgrade)) {
       // Nothing has been written, so the connection is as good as before.
       setImmediate(() => stream.lost(new ResetCause("internal", "the request head cannot be written in HTTP/1")));
       return stream;
@@ -79,8 +77,7 @@ export class Http1ClientConnection implements ClientConnection, ConnectionHandle
     this.#stream = stream;
     this.#state = HEAD;
     this.#reader.toHead = head.method === "HEAD";
-    this.bodyWriter.start(encoded.framing, encoded.length);
-    writeText(this.connection, text);
+    this.bodyWriter.start(written.framing, written.length);
     return stream;
   }
 

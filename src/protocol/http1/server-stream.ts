@@ -1,5 +1,4 @@
 /** The answering end of one exchange on a server connection. One object per request, so that a late call meets a closed one. */
-import { LARGE_BLOCK_BYTES } from "../../net/blocks.ts";
 import type { Connection } from "../../net/connection.ts";
 import {
   type BodyReceiver,
@@ -11,7 +10,7 @@ import {
 } from "../exchange.ts";
 import { type BodyWriter, REFUSED, WAIT } from "./body-writer.ts";
 import { EMPTY, FRAMING_CLOSE } from "./framing.ts";
-import { type AnswerContext, encoded, encodeInterimHead, encodeResponseHead } from "./head-writer.ts";
+import { type AnswerContext, writeInterimHead, writeResponseHead, written } from "./head-writer.ts";
 
 /** What the stream asks of its connection. */
 export interface ServerStreamOwner {
@@ -84,15 +83,13 @@ export class Http1ServerStream implements ServerStream, AnswerContext {
     if (this.upgrade) this.requestEnded = true;
     // A client that was never told to send its body may send it or not: what follows could not be told apart.
     if (owner.closing || (this.awaits100 && !this.requestEnded)) this.keepAlive = false;
-    const text = encodeResponseHead(head, end, this);
-    if (text === undefined) {
+    if (!writeResponseHead(owner.connection, head, end, this)) {
       this.#fail("the response head cannot be written in HTTP/1");
       return;
     }
     this.headSent = true;
-    if (encoded.framing === FRAMING_CLOSE) this.keepAlive = false;
-    owner.bodyWriter.start(encoded.framing, encoded.length);
-    writeText(owner.connection, text);
+    if (written.framing === FRAMING_CLOSE) this.keepAlive = false;
+    owner.bodyWriter.start(written.framing, written.length);
     if (end) this.#end();
   }
 
@@ -155,13 +152,11 @@ export class Http1ServerStream implements ServerStream, AnswerContext {
     }
     // HTTP/1.0 knows no interim heads (RFC 9110 §15.2).
     if (this.http10) return;
-    const text = encodeInterimHead(head);
-    if (text === undefined) {
+    if (!writeInterimHead(owner.connection, head)) {
       this.#fail("the interim head cannot be written in HTTP/1");
       return;
     }
     if (head.status === 100) this.awaits100 = false;
-    writeText(owner.connection, text);
     if (head.status === 101) {
       this.headSent = true;
       this.tunnel = true;
@@ -183,10 +178,4 @@ export class Http1ServerStream implements ServerStream, AnswerContext {
     this.#owner.abort(this);
     this.receiver.onReset(new ResetCause("internal", detail));
   }
-}
-
-/** Writes an encoded head, whatever its size. */
-export function writeText(connection: Connection, text: string): void {
-  if (text.length <= LARGE_BLOCK_BYTES) connection.writeLatin1(text);
-  else connection.write(Buffer.from(text, "latin1"));
 }

@@ -18,10 +18,10 @@ import { BODY_BAD, BODY_DATA, BODY_LAST_DATA, BodyReader } from "./body-reader.t
 import { BodyWriter } from "./body-writer.ts";
 import { BAD, MORE } from "./field-scanner.ts";
 import { EMPTY, FRAMING_LENGTH, FRAMING_NONE } from "./framing.ts";
-import { type AnswerContext, encodeResponseHead } from "./head-writer.ts";
+import { type AnswerContext, writeResponseHead } from "./head-writer.ts";
 import type { Http1Options } from "./options.ts";
 import { RequestReader } from "./request-reader.ts";
-import { Http1ServerStream, type ServerStreamOwner, writeText } from "./server-stream.ts";
+import { Http1ServerStream, type ServerStreamOwner } from "./server-stream.ts";
 import { CR, LF } from "./syntax.ts";
 
 /** Bytes that may wait while a request is being answered: two reads (one may be in flight when we pause). */
@@ -475,11 +475,7 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
     const bytes = Buffer.from(body);
     removeHeader(head.headers, "content-length");
     head.headers.push("Content-Length", `${bytes.length}`);
-    const text = encodeResponseHead(head, bytes.length === 0, faultContext);
-    if (text !== undefined) {
-      writeText(this.connection, text);
-      this.connection.write(bytes);
-    }
+    if (writeResponseHead(this.connection, head, bytes.length === 0, faultContext)) this.connection.write(bytes);
     this.#state = HEAD;
     this.#linger();
   }

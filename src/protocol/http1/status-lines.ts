@@ -1,4 +1,4 @@
-/** Whole status lines for answers that come without a reason phrase, as all from HTTP/2 do (RFC 9110 §15). */
+/** Status lines, whole for the usual pairs of status and reason phrase (RFC 9110 §15). */
 
 const REASONS: readonly (readonly [number, string])[] = [
   [100, "Continue"],
@@ -58,7 +58,22 @@ const REASONS: readonly (readonly [number, string])[] = [
   [511, "Network Authentication Required"],
 ];
 
-/** By status code, with the CRLF. */
-export const STATUS_LINES: ReadonlyMap<number, string> = new Map(
-  REASONS.map(([status, reason]) => [status, `HTTP/1.1 ${status} ${reason}\r\n`]),
-);
+const LINES: (string | undefined)[] = [];
+const KNOWN: (string | undefined)[] = [];
+for (const [status, reason] of REASONS) {
+  LINES[status] = `HTTP/1.1 ${status} ${reason}\r\n`;
+  KNOWN[status] = reason;
+}
+
+/**
+ * A status line with its CRLF.
+ *
+ * @param reason "" for what the status usually says, as with all answers from HTTP/2
+ * @returns undefined for a status outside 100 to 999
+ */
+export function statusLine(status: number, reason: string): string | undefined {
+  const line = LINES[status];
+  if (line !== undefined && (reason === "" || reason === KNOWN[status])) return line;
+  if (!Number.isInteger(status) || status < 100 || status > 999) return undefined;
+  return `HTTP/1.1 ${status} ${reason}\r\n`;
+}

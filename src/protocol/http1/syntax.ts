@@ -60,6 +60,16 @@ export function isTarget(text: string): boolean {
 
 /** True for `host`, `host:port`, `[ipv6]`, `[ipv6]:port` and the empty authority (RFC 9110 §7.2). */
 export function isAuthority(text: string): boolean {
+  // A sidecar meets the same few names again and again.
+  if (text === lastAuthority) return true;
+  if (!checkAuthority(text)) return false;
+  lastAuthority = text;
+  return true;
+}
+
+let lastAuthority = "";
+
+function checkAuthority(text: string): boolean {
   const length = text.length;
   let portFrom = -1;
   let hostFrom = 0;

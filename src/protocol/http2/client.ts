@@ -33,12 +33,17 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
   reused = false;
   readonly #owner: ClientOwner;
   readonly #keepAlive: KeepAlive | undefined;
-  #nextStreamId = 1;
+  #nextStreamId: number;
   #peerStreams = UNKNOWN;
 
-  /** Takes the connection over; the caller resumes it. Requests may be opened at once. */
-  constructor(connection: Connection, owner: ClientOwner, options: Http2ClientOptions) {
+  /**
+   * Takes the connection over; the caller resumes it. Requests may be opened at once.
+   *
+   * @param firstStreamId odd: where a test begins that wants to reach the last id
+   */
+  constructor(connection: Connection, owner: ClientOwner, options: Http2ClientOptions, firstStreamId = 1) {
     super(connection, options, false);
+    this.#nextStreamId = firstStreamId;
     this.#owner = owner;
     this.writer.preface();
     this.sendSettings([SettingId.enablePush, 0]);
@@ -56,7 +61,7 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
   }
 
   get usable(): boolean {
-    return !this.closing && this.#nextStreamId <= MAX_STREAM_ID;
+    return !this.closing;
   }
 
   get available(): number {
@@ -75,6 +80,8 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
       return stream;
     }
     this.#nextStreamId += 2;
+    // Ids are not used twice: with the last one the connection has served its time.
+    if (this.#nextStreamId > MAX_STREAM_ID) this.closing = true;
     this.streams.set(stream.id, stream);
     this.writer.requestHead(stream.id, head, end);
     if (end) {

@@ -104,7 +104,12 @@ describe("FrameReader", () => {
 
   for (const [what, bytes, preface, code] of [
     ["a preface of another protocol", Buffer.from("GET / HTTP/1.1\r\n"), true, ErrorCode.protocolError],
-    ["a frame that is too large", frame(0, 0, 1, Buffer.alloc(0), MAX_FRAME_BYTES + 1), false, ErrorCode.frameSizeError],
+    [
+      "a frame that is too large",
+      frame(0, 0, 1, Buffer.alloc(0), MAX_FRAME_BYTES + 1),
+      false,
+      ErrorCode.frameSizeError,
+    ],
     ["padding longer than the frame", frame(0, Flag.padded, 1, Buffer.from([3, 0, 0])), false, ErrorCode.protocolError],
     ["a padded frame without pad length", frame(0, Flag.padded, 1), false, ErrorCode.frameSizeError],
   ] as [string, Buffer, boolean, number][]) {

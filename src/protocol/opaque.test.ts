@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { describe, it, type TestContext } from "node:test";
+
+import { connectedPair } from "../../test/support/connections.ts";
+import { until } from "../../test/support/until.ts";
+import { type Connection, type ConnectionHandler, HIGH_WATER_BYTES } from "../net/connection.ts";
+import { splice } from "./opaque.ts";
+
+class Recorder implements ConnectionHandler {
+  text = "";
+  bytes = 0;
+  ended = false;
+  closed = false;
+  error: NodeJS.ErrnoException | undefined = undefined;
+  drained = 0;
+
+  constructor(connection: Connection) {
+    connection.handler = this;
+  }
+
+  onData(chunk: Buffer): void {
+    this.bytes += chunk.length;
+    if (this.bytes < 1_000) this.text += chunk.toString();
+  }
+
+  onEnd(): void {
+    this.ended = true;
+  }
+
+  onDrain(): void {
+    this.drained++;
+  }
+
+  onClose(error: Error | undefined): void {
+    this.closed = true;
+    this.error = error;
+  }
+}
+
+/** Client and server with a splice between them. */
+async function setUp(context: TestContext) {
+  const [client, near] = await connectedPair(context);
+  const [far, server] = await connectedPair(context);
+  const closes: { toServer: number; toClient: number; error: NodeJS.ErrnoException | undefined }[] = [];
+  splice(near, far, { onClose: (toServer, toClient, error) => closes.push({ toServer, toClient, error }) });
+  const fromServer = new Recorder(client);
+  const fromClient = new Recorder(server);
+  return { client, near, far, server, closes, fromServer, fromClient };
+}
+
+describe("splice", () => {
+  it("passes bytes both ways and half-closes one after the other", async (context) => {
+    const { client, server, closes, fromServer, fromClient } = await setUp(context);
+    client.resume();
+    server.resume();
+    client.write(Buffer.from("question"));
+    client.end();
+    await until("the server has seen the end", () => fromClient.ended);
+    assert.equal(fromClient.text, "question");
+    assert.equal(fromServer.ended, false);
+    server.write(Buffer.from("answers"));
+    server.end();
+    await until("the client has seen the end", () => fromServer.ended);
+    assert.equal(fromServer.text, "answers");
+    await until("all is closed", () => closes.length === 1 && fromClient.closed && fromServer.closed);
+    assert.deepEqual(closes, [{ toServer: 8, toClient: 7, error: undefined }]);
+    assert.equal(fromServer.error, undefined);
+    assert.equal(fromClient.error, undefined);
+  });
+
+  it("passes an RST on as an RST, either way", async (context) => {
+    for (const fromClientSide of [true, false]) {
+      const { client, server, closes, fromServer, fromClient } = await setUp(context);
+      client.resume();
+      server.resume();
+      client.write(Buffer.from("x"));
+      await until("it works", () => fromClient.text === "x");
+      (fromClientSide ? client : server).reset();
+      const other = fromClientSide ? fromClient : fromServer;
+      await until("the other side knows", () => other.closed);
+      assert.equal(other.error?.code, "ECONNRESET");
+      await until("all is closed", () => closes.length === 1);
+      assert.equal(closes[0]?.error?.code, "ECONNRESET");
+    }
+  });
+
+  it("does not let a stream that one end has cut look whole", async (context) => {
+    const { near, client, server, closes, fromClient } = await setUp(context);
+    client.resume();
+    server.resume();
+    client.write(Buffer.from("half"));
+    await until("it works", () => fromClient.text === "half");
+    near.destroy();
+    await until("the server knows", () => fromClient.closed);
+    assert.equal(fromClient.error?.code, "ECONNRESET");
+    assert.equal(fromClient.ended, false);
+    await until("all is closed", () => closes.length === 1);
+  });
+
+  it("holds a fast sender to the pace of a slow reader", async (context) => {
+    const { client, near, far, server, fromClient } = await setUp(context);
+    const chunk = Buffer.alloc(64 * 1024, "x");
+    let sent = 0;
+    // The server does not read: the kernel's buffers fill up, then ours, then the client has to wait.
+    for (let round = 0; round < 1_000 && !client.congested; round++) {
+      for (let i = 0; i < 16 && client.write(chunk); i++) sent += chunk.length;
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.ok(far.unsentBytes <= HIGH_WATER_BYTES + 2 * chunk.length, `${far.unsentBytes} bytes wait`);
+    }
+    await until("the client has to wait", () => client.congested);
+    sent = client.bytesWritten;
+    assert.equal(fromClient.bytes, 0);
+    client.resume();
+    server.resume();
+    client.end();
+    await until("all has arrived", () => fromClient.ended, 20_000);
+    assert.equal(fromClient.bytes, sent);
+    assert.equal(near.bytesRead, sent);
+  });
+});

@@ -1,0 +1,119 @@
+/** `heddle up` as a user runs it: its own process, on ports that are free. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { until } from "./until.ts";
+
+export const root = join(import.meta.dirname, "..", "..");
+export const heddle = join(root, "bin", "heddle");
+
+export interface Up {
+  readonly process: ChildProcess;
+  /** "http://127.0.0.1:port" of the keyboard sidecar. */
+  readonly outbound: string;
+  readonly api: string;
+  readonly xds: string;
+  readonly admin: string;
+  /** Everything printed so far. */
+  output(): string;
+  /** Ids of the processes of this mesh whose environment has HEDDLE_WORKLOAD=workload. */
+  processesOf(workload: string): number[];
+  /** Ids of all processes started by this `heddle up`, directly or not. */
+  descendants(): number[];
+  /** Program and arguments of a process, "" if it is gone. */
+  commandLine(pid: number): string;
+  /** As Ctrl-C does; resolves when the process is gone. */
+  stop(): Promise<void>;
+}
+
+/** Starts a mesh and waits until it says that it is ready. */
+export async function up(meshFile: string): Promise<Up> {
+  const [outbound, admin, api, xds, base] = await freePorts(5);
+  const state = await mkdtemp(join(tmpdir(), "heddle-test-"));
+  const child = spawn(
+    process.execPath,
+    [
+      heddle,
+      "up",
+      ...["-f", meshFile, "--state-dir", state, "--base-port", `${base}`, "--no-color"],
+      ...["--outbound", `127.0.0.1:${outbound}`, "--admin", `127.0.0.1:${admin}`],
+      ...["--api", `127.0.0.1:${api}`, "--xds", `127.0.0.1:${xds}`],
+    ],
+    { stdio: ["ignore", "pipe", "pipe"] },
+  );
+  let output = "";
+  child.stdout.on("data", (chunk) => (output += String(chunk)));
+  child.stderr.on("data", (chunk) => (output += String(chunk)));
+  await until(
+    "the mesh is ready",
+    () => {
+      if (child.exitCode !== null) throw new Error(`heddle up ended with ${child.exitCode}:\n${output}`);
+      return / is ready: /.test(output);
+    },
+    30_000,
+  );
+  const descendants = (): number[] => descendantsOf(child.pid as number);
+  return {
+    process: child,
+    outbound: `http://127.0.0.1:${outbound}`,
+    admin: `http://127.0.0.1:${admin}`,
+    api: `127.0.0.1:${api}`,
+    xds: `127.0.0.1:${xds}`,
+    output: () => output,
+    descendants,
+    commandLine: (pid) => read(`/proc/${pid}/cmdline`).replaceAll("\0", " "),
+    processesOf: (workload) =>
+      descendants().filter((pid) => read(`/proc/${pid}/environ`).split("\0").includes(`HEDDLE_WORKLOAD=${workload}`)),
+    stop: async () => {
+      if (child.exitCode === null && child.signalCode === null) {
+        const gone = once(child, "exit");
+        child.kill("SIGINT");
+        await gone;
+      }
+      await rm(state, { recursive: true, force: true });
+    },
+  };
+}
+
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = net.createServer().listen(0, "127.0.0.1");
+      await once(server, "listening");
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as net.AddressInfo).port);
+  servers.forEach((server) => server.close());
+  return ports;
+}
+
+function descendantsOf(pid: number): number[] {
+  const parents = new Map<number, number>();
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const parent = /\) \S (\d+)/.exec(read(`/proc/${name}/stat`))?.[1];
+    if (parent !== undefined) parents.set(Number(name), Number(parent));
+  }
+  const found = new Set([pid]);
+  for (let before = 0; before !== found.size;) {
+    before = found.size;
+    for (const [child, parent] of parents) if (found.has(parent)) found.add(child);
+  }
+  found.delete(pid);
+  return [...found];
+}
+
+/** A process may end while it is looked at. */
+function read(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+}
