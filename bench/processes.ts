@@ -89,7 +89,11 @@ interface Launched {
 function launch(command: readonly string[], { cores, env }: StartOptions): Launched {
   const words = ["--pdeathsig", "KILL", "taskset", "-c", cores, ...command];
   // Its own process group: Ctrl-C at the terminal reaches this process alone, which then stops its children.
-  const child = spawn("setpriv", words, { detached: true, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+  const child = spawn("setpriv", words, {
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...env },
+  });
   const out: Buffer[] = [];
   let outBytes = 0;
   child.stdout?.on("data", (chunk: Buffer) => {

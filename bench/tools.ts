@@ -18,7 +18,7 @@ export type Tool = keyof typeof TOOLS;
 
 export interface Tools {
   /** Where it is; undefined if it is not there. */
-  path(tool: Tool): string | undefined;
+  readonly path: (tool: Tool) => string | undefined;
   /** In words, for the report. */
   readonly missing: readonly string[];
   readonly versions: readonly string[];

@@ -19,7 +19,7 @@ export async function startHaproxy(
     config,
     `global
   nbthread 1
-  maxconn 10000
+  maxconn 2000
 defaults
   mode http
   option http-keep-alive

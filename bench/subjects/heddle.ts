@@ -2,7 +2,7 @@
 import { join } from "node:path";
 
 import { awaitOk, freePort } from "../ports.ts";
-import { ANY_CORE, type Child, LOAD_CORE, PROXY_CORE, start } from "../processes.ts";
+import { type Child, LOAD_CORE, PROXY_CORE, start } from "../processes.ts";
 import type { Protocol, Subject } from "./subject.ts";
 
 export const ONE_SIDECAR = "one sidecar";
@@ -10,8 +10,6 @@ export const TWO_SIDECARS = "two sidecars";
 
 const HEDDLE = join(import.meta.dirname, "..", "..", "bin", "heddle");
 const LOG = ["--log-level", "warn"];
-/** The service that the bench calls. */
-const SERVICE = "bench";
 
 export interface Control {
   readonly child: Child;
@@ -31,12 +29,13 @@ export async function startControl(): Promise<Control> {
 
 export interface SidecarOptions {
   readonly workload: string;
+  readonly service: string;
   /** Port of the control plane's xDS. */
   readonly xds?: number;
   /** The port to listen on, the application's port, and what it speaks. */
   readonly inbound?: { readonly port: number; readonly target: number; readonly protocol: "http" | "http2" };
-  /** The port from which everything goes to the service. */
-  readonly upstream?: number;
+  /** An upstream port, and the service to which everything goes from it. */
+  readonly upstream?: { readonly port: number; readonly service: string };
   readonly outbound?: number;
   readonly cores?: string;
   readonly env?: Readonly<Record<string, string>>;
@@ -44,15 +43,15 @@ export interface SidecarOptions {
 
 /** Starts a sidecar without waiting for it. */
 export async function launchSidecar(options: SidecarOptions): Promise<{ child: Child; admin: number }> {
-  const { workload, xds, inbound, upstream, outbound, cores = PROXY_CORE, env = {} } = options;
+  const { workload, service, xds, inbound, upstream, outbound, cores = PROXY_CORE, env = {} } = options;
   const admin = await freePort();
-  const command = [...heddle("proxy"), "--workload", workload, "--service", SERVICE, "--admin", at(admin), ...LOG];
+  const command = [...heddle("proxy"), "--workload", workload, "--service", service, "--admin", at(admin), ...LOG];
   if (xds !== undefined) command.push("--xds", at(xds));
   if (inbound !== undefined) {
     const { port, target, protocol } = inbound;
     command.push("--inbound", `${at(port)}=${at(target)},port=80,protocol=${protocol}`);
   }
-  if (upstream !== undefined) command.push("--upstream", `${SERVICE}=${at(upstream)}`);
+  if (upstream !== undefined) command.push("--upstream", `${upstream.service}=${at(upstream.port)}`);
   if (outbound !== undefined) command.push("--outbound", at(outbound));
   return { child: start(`sidecar ${workload}`, command, { cores, env }), admin };
 }
@@ -67,22 +66,30 @@ async function startSidecar(options: SidecarOptions): Promise<Child> {
 export async function startOneSidecar(protocol: Protocol, backend: number): Promise<Subject> {
   const port = await freePort();
   const inbound = { port, target: backend, protocol: spoken(protocol) };
-  return { name: ONE_SIDECAR, port, processes: [await startSidecar({ workload: "single", inbound })] };
+  return {
+    name: ONE_SIDECAR,
+    port,
+    processes: [await startSidecar({ workload: "single", service: "single", inbound })],
+  };
 }
 
 /** A call as the mesh carries it: out through the caller's sidecar, in through the other's, found by discovery. */
 export async function startTwoSidecars(protocol: Protocol, backend: number, control: Control): Promise<Subject> {
   const port = await freePort();
   const meshed = await freePort();
+  // One control plane serves both protocols, and a service's port speaks one.
+  const service = `bench-${protocol}`;
   const inbound = { port: meshed, target: backend, protocol: spoken(protocol) };
-  const callee = await startSidecar({ workload: `callee-${protocol}`, xds: control.xds, inbound });
-  await register(control, `callee-${protocol}`, { addressPort: meshed, protocol: spoken(protocol) });
-  const caller = await startSidecar({ workload: `caller-${protocol}`, xds: control.xds, upstream: port });
+  const callee = await startSidecar({ workload: `callee-${protocol}`, service, xds: control.xds, inbound });
+  await register(control, `callee-${protocol}`, { service, addressPort: meshed, protocol: spoken(protocol) });
+  const upstream = { port, service };
+  const workload = `caller-${protocol}`;
+  const caller = await startSidecar({ workload, service: workload, xds: control.xds, upstream });
   return { name: TWO_SIDECARS, port, processes: [caller, callee] };
 }
 
 async function register({ api }: Control, workload: string, where: object): Promise<void> {
-  const port = { service: SERVICE, name: "bench", port: 80, address: "127.0.0.1", meshed: true, ...where };
+  const port = { name: "bench", port: 80, address: "127.0.0.1", meshed: true, ...where };
   const response = await fetch(`http://${at(api)}/api/v1/workloads/default/${workload}`, {
     method: "PUT",
     headers: { "content-type": "application/json" },
@@ -90,9 +97,6 @@ async function register({ api }: Control, workload: string, where: object): Prom
   });
   if (!response.ok) throw new Error(`the control plane refused ${workload}: ${await response.text()}`);
 }
-
-/** The command of a sidecar may run on any core when it is not loaded. */
-export const IDLE_CORES = ANY_CORE;
 
 function heddle(command: string): string[] {
   return [process.execPath, HEDDLE, command];

@@ -18,7 +18,8 @@ export class LiveText {
       return;
     }
     this.clear();
-    const width = this.#output.columns ?? 80;
+    // Some terminals say 0.
+    const width = this.#output.columns || 80;
     const lines = text.split("\n").slice(0, -1);
     this.#output.write(lines.map((line) => `${cut(line, width)}\n`).join(""));
     this.#lines = lines.length;

@@ -14,7 +14,8 @@ export async function runProcess(): Promise<void> {
   // A reader that has seen enough (`heddle stat -w | head`) is no error.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") process.exit(0);
-    throw error;
+    process.stderr.write(`heddle: cannot write the output: ${error.message}\n`);
+    process.exit(EXIT_FAILURE);
   });
   process.exitCode = await runCommandLine(process.argv.slice(2), processIo());
 }

@@ -116,6 +116,7 @@ async function start(
       connectedProxies: nodes.length,
       registeredWorkloads: registry.size,
       measuredWorkloads: table.size,
+      samplesRefused: table.refused,
       services: services.length,
       endpoints: [...endpoints.values()].reduce((sum, list) => sum + list.length, 0),
       sources: new Map(sources().map(({ name, state }) => [name, state === "ok"])),
@@ -172,6 +173,7 @@ async function start(
     targets: () => scrapeTargets(ads.nodes(), registry.all()),
     onSample: (target, sample) => {
       metrics.scrapes.inc();
+      metrics.malformedLines.inc(sample.malformed);
       const ageMs = sample.startedAt === 0 ? undefined : Date.now() - sample.startedAt * 1_000;
       table.add(target, sample, clock.now(), ageMs);
     },

@@ -45,7 +45,7 @@ describe("MeshPublisher", () => {
     assert.equal(published.length, 1);
     clock.advance(1);
     assert.equal(published.at(-1)?.services[0]?.name, "b999");
-    assert.deepEqual([world.builds, publisher.published], [2, 2]);
+    assert.deepEqual([world.builds, published.length], [2, 2]);
     assert.equal(clock.pending, 0);
   });
 

@@ -17,8 +17,6 @@ export interface MeshPublisherOptions {
 }
 
 export class MeshPublisher {
-  /** Times that another mesh was published. */
-  published = 0;
   readonly #options: MeshPublisherOptions;
   #mesh: Mesh = emptyMesh;
   #warnings: ReadonlySet<string> = new Set();
@@ -62,7 +60,6 @@ export class MeshPublisher {
     this.#warnings = new Set(warnings);
     if (isDeepStrictEqual(mesh, this.#mesh)) return;
     this.#mesh = mesh;
-    this.published++;
     this.#options.publish(mesh);
   }
 }

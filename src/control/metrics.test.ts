@@ -14,6 +14,7 @@ describe("ControlMetrics", () => {
       connectedProxies: 2,
       registeredWorkloads: 3,
       measuredWorkloads: 4,
+      samplesRefused: 7,
       services: 5,
       endpoints: 6,
       sources: new Map([
@@ -32,6 +33,7 @@ describe("ControlMetrics", () => {
     assert.equal(value(text, 'heddle_control_source_ok{source="/a.yaml"}'), 1);
     assert.equal(value(text, 'heddle_control_source_ok{source="/b.yaml"}'), 0);
     assert.equal(value(text, 'heddle_control_scrape_failures_total{reason="timeout"}'), 1);
+    assert.equal(value(text, "heddle_control_samples_refused_total"), 7);
     const start = value(text, "process_start_time_seconds") ?? 0;
     assert.ok(Math.abs(start - Date.now() / 1_000) < 600);
     assert.ok((value(text, "process_resident_memory_bytes") ?? 0) > 1e6);
@@ -40,7 +42,14 @@ describe("ControlMetrics", () => {
 
   it("counts answers over all streams, also those that are gone", () => {
     let xds: XdsCounts[] = [];
-    const nothing = { connectedProxies: 0, registeredWorkloads: 0, measuredWorkloads: 0, services: 0, endpoints: 0 };
+    const nothing = {
+      connectedProxies: 0,
+      registeredWorkloads: 0,
+      measuredWorkloads: 0,
+      samplesRefused: 0,
+      services: 0,
+      endpoints: 0,
+    };
     const metrics = new ControlMetrics(() => ({ ...nothing, sources: new Map(), xds }));
     const counts = (): (number | undefined)[] => {
       const text = metrics.registry.expose();

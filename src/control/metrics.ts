@@ -6,6 +6,8 @@ export interface ControlGauges {
   readonly connectedProxies: number;
   readonly registeredWorkloads: number;
   readonly measuredWorkloads: number;
+  /** Samples that had no room. */
+  readonly samplesRefused: number;
   readonly services: number;
   readonly endpoints: number;
   /** By name: is it good? */
@@ -24,6 +26,7 @@ export class ControlMetrics {
   readonly registry = new MetricsRegistry();
   readonly scrapes: Counter;
   readonly scrapeFailures: Family<Counter>;
+  readonly malformedLines: Counter;
   readonly pushes: Counter;
 
   /** @param read called at each exposition */
@@ -51,6 +54,12 @@ export class ControlMetrics {
       help: "Sidecars that did not give their metrics.",
       labelNames: ["reason"],
     });
+    const lines = "Lines of sidecars' metrics that could not be understood.";
+    this.malformedLines = counter("heddle_control_scrape_malformed_lines_total", lines);
+    const refused = counter(
+      "heddle_control_samples_refused_total",
+      "Samples of workloads for which the stat window has no room.",
+    );
     const cpu = counter("process_cpu_seconds_total", "Processor time of this process, user and system.");
     const memory = gauge("process_resident_memory_bytes", "Memory of this process that is in RAM.");
     const start = gauge("process_start_time_seconds", "When this process started, in Unix time.");
@@ -62,6 +71,7 @@ export class ControlMetrics {
       proxies.value = now.connectedProxies;
       workloads.value = now.registeredWorkloads;
       measured.value = now.measuredWorkloads;
+      refused.value = now.samplesRefused;
       services.value = now.services;
       endpoints.value = now.endpoints;
       for (const [source, ok] of now.sources) sources.labels({ source }).value = ok ? 1 : 0;

@@ -1,9 +1,16 @@
 /** Work on header lists: flat, in order, with few entries, so a scan beats a map. */
 import type { HeaderList } from "./exchange.ts";
 
-/** Compares a field name as received with a lower-case one, without making a string when the case already fits. */
+/**
+ * Compares a field name as received with a lower-case one, without making a string when the case already fits or the
+ * first letter does not.
+ */
 export function nameEquals(name: string, lowerCaseName: string): boolean {
-  return name.length === lowerCaseName.length && (name === lowerCaseName || name.toLowerCase() === lowerCaseName);
+  return (
+    name.length === lowerCaseName.length &&
+    (name === lowerCaseName ||
+      ((name.charCodeAt(0) | 0x20) === lowerCaseName.charCodeAt(0) && name.toLowerCase() === lowerCaseName))
+  );
 }
 
 /** The first value of a field, or undefined. */

@@ -9,6 +9,12 @@ import type { Direction } from "./metrics.ts";
 /** Milliseconds that detection waits for the first bytes. Linkerd waits ten times as long (design, decision 10). */
 export const DETECT_TIMEOUT_MS = 1_000;
 
+/**
+ * Milliseconds that a listener which takes nothing but HTTP waits for the first bytes: there is nothing to decide, and
+ * clients open connections ahead of their need.
+ */
+export const FIRST_BYTES_TIMEOUT_MS = 60_000;
+
 /** Passes bytes through; `first` was read already. */
 export type ServeOpaque = (connection: Connection, first: Buffer, ended: boolean, done: () => void) => Session;
 
@@ -56,7 +62,8 @@ export function serveDetected(
     connection.handler = closing(done);
     connection.destroy();
   };
-  detectProtocol(connection, { timeoutMs: DETECT_TIMEOUT_MS, clock, onClose: done }, decide);
+  const timeoutMs = opaque === undefined ? FIRST_BYTES_TIMEOUT_MS : DETECT_TIMEOUT_MS;
+  detectProtocol(connection, { timeoutMs, clock, onClose: done }, decide);
   return {
     shutdown: () => (session === undefined ? connection.destroy() : session.shutdown()),
     destroy: () => (session === undefined ? connection.destroy() : session.destroy()),

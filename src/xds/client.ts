@@ -15,7 +15,7 @@ import type { XdsNode } from "./node.ts";
 import { ReconnectDelay } from "./reconnect.ts";
 import { ResourceTable } from "./resource-table.ts";
 import { CLUSTER, ENDPOINTS, LISTENER, ROUTES } from "./resource-types.ts";
-import { type ResourceTables, ServiceWatch } from "./service-watch.ts";
+import { type Registration, type ResourceTables, ServiceWatch } from "./service-watch.ts";
 
 /** Authorities that are followed at once, also those that linger. */
 export const WATCHES_MAX = 10_000;
@@ -96,13 +96,13 @@ export class XdsClient implements Discovery {
       watcher.onUnknown();
       return () => {};
     }
-    const registration = { watcher };
+    const registration: Registration = { watcher, told: undefined };
     watch.watchers.add(registration);
     watch.lingering?.cancel();
     watch.lingering = undefined;
     this.#lingering.delete(watch);
     this.#flush();
-    watch.tell(watcher);
+    watch.tell(registration);
     return () => {
       if (!watch.watchers.delete(registration) || watch.watchers.size > 0 || this.#closed) return;
       this.#lingering.add(watch);
@@ -206,11 +206,8 @@ export class XdsClient implements Discovery {
     this.#flush();
     this.#setConnected(true);
     for (const watch of news) {
-      // A copy, because watchers may come and go from inside; who comes has been told already.
-      const registrations = [...watch.watchers];
-      for (const registration of registrations) {
-        if (watch.watchers.has(registration)) watch.tell(registration.watcher);
-      }
+      // Watchers may come and go from inside. Who comes is told at once, and not again.
+      for (const registration of watch.watchers) watch.tell(registration);
     }
   }
 

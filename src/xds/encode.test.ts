@@ -69,7 +69,7 @@ describe("encodeEndpoints", () => {
 
 describe("encodeRoutes", () => {
   it("always says the total of the weights, which gRPC takes for 100 otherwise", () => {
-    assert.equal(action(0).clusterSpecifier.value?.totalWeight, 100);
+    assert.equal(action(0).clusterSpecifier.value?.totalWeight, 40);
   });
 
   it("says a timeout for Envoy and for gRPC", () => {

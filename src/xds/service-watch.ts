@@ -6,6 +6,8 @@
  *      │                          │                          ▲  └──┘ the next one are there
  *      └────────▶ unknown ◀───────┴──── Listener removed ────┘
  */
+import { isDeepStrictEqual } from "node:util";
+
 import { defaultBackendPolicy } from "../model/backend-policy.ts";
 import type { ServiceWatcher } from "../model/discovery.ts";
 import type { BackendView, ServiceView } from "../model/mesh.ts";
@@ -42,9 +44,15 @@ interface MadeView {
   readonly view: ServiceView;
 }
 
+/** One watcher and what it was told last. */
+export interface Registration {
+  readonly watcher: ServiceWatcher;
+  told: ServiceView | "unknown" | undefined;
+}
+
 export class ServiceWatch {
   readonly authority: string;
-  readonly watchers = new Set<{ readonly watcher: ServiceWatcher }>();
+  readonly watchers = new Set<Registration>();
   /** Runs while nobody watches: then it is forgotten. */
   lingering: Timer | undefined;
   readonly #tables: ResourceTables;
@@ -60,10 +68,13 @@ export class ServiceWatch {
     this.#listener = tables.listeners.use(authority, this);
   }
 
-  /** Tells a watcher what is known, if anything is. */
-  tell(watcher: ServiceWatcher): void {
-    if (this.#unknown) watcher.onUnknown();
-    else if (this.#made !== undefined) watcher.onView(this.#made.view);
+  /** Tells a watcher what is known, if anything is that it was not told. */
+  tell(registration: Registration): void {
+    const news = this.#unknown ? "unknown" : this.#made?.view;
+    if (news === undefined || news === registration.told) return;
+    registration.told = news;
+    if (news === "unknown") registration.watcher.onUnknown();
+    else registration.watcher.onView(news);
   }
 
   /**
@@ -149,7 +160,18 @@ function backendView(key: string, clusterEntry: ClusterEntry, endpointsEntry: En
   const { value: endpoints } = endpointsEntry;
   const made = madeBackends.get(clusterEntry);
   if (made !== undefined && made.cluster === cluster && made.endpoints === endpoints) return made.view;
-  const view = { key, policy: cluster?.policy ?? defaultBackendPolicy, endpoints: endpoints?.endpoints ?? [] };
+  let view: BackendView = {
+    key,
+    policy: cluster?.policy ?? defaultBackendPolicy,
+    endpoints: endpoints?.endpoints ?? [],
+  };
+  // A Cluster that begins or ceases to exist may mean the same as before.
+  if (made !== undefined && sameBackend(view, made.view)) view = made.view;
   madeBackends.set(clusterEntry, { cluster, endpoints, view });
   return view;
+}
+
+function sameBackend(a: BackendView, b: BackendView): boolean {
+  const sameEndpoints = a.endpoints === b.endpoints || (a.endpoints.length === 0 && b.endpoints.length === 0);
+  return sameEndpoints && isDeepStrictEqual(a.policy, b.policy);
 }

@@ -19,6 +19,8 @@ export interface Up {
   readonly api: string;
   readonly xds: string;
   readonly admin: string;
+  /** What a workload's sidecar exposes. */
+  metrics(workload: string): Promise<string>;
   /** Everything printed so far. */
   output(): string;
   /** Ids of the processes of this mesh whose environment has HEDDLE_WORKLOAD=workload. */
@@ -64,6 +66,11 @@ export async function up(meshFile: string): Promise<Up> {
     admin: `http://127.0.0.1:${admin}`,
     api: `127.0.0.1:${api}`,
     xds: `127.0.0.1:${xds}`,
+    metrics: async (workload) => {
+      const workloads = await (await fetch(`http://127.0.0.1:${api}/api/v1/workloads`)).json();
+      const found = (workloads as { name: string; admin: string }[]).find(({ name }) => name === workload);
+      return (await fetch(`http://${found?.admin}/metrics`)).text();
+    },
     output: () => output,
     descendants,
     commandLine: (pid) => read(`/proc/${pid}/cmdline`).replaceAll("\0", " "),

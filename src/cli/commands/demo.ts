@@ -32,8 +32,6 @@ const LIVE_WINDOW_SECONDS = 10;
 const WINDOW_SECONDS_MAX = 600;
 /** A mesh that is not ready by then has something wrong with it. */
 const READY_WITHIN_MS = 60_000;
-/** The last requests are in the metrics when the control plane has looked once more. */
-const LAST_LOOK_MS = 1_500;
 /** First port of the demo, away from those of `heddle up`. */
 const BASE_PORT = 24_000;
 /** The last lines of the services' log, for when something goes wrong. */
@@ -45,7 +43,11 @@ export const demo = defineCommand({
 fails), sends it about ${PRODUCTS_PER_SECOND} requests per second, and shows success rate, request rate and latency of each service.
 Ctrl-C ends it.`,
   flags: {
-    for: { type: "string", value: "DURATION", help: "End by itself after so long, counted from when all is ready" },
+    for: {
+      type: "string",
+      value: "DURATION",
+      help: "End by itself after so long (at least 5s), counted from when all is ready",
+    },
     output: {
       type: "string",
       short: "o",
@@ -59,7 +61,7 @@ Ctrl-C ends it.`,
     { does: "Twenty seconds, then one JSON document", line: "heddle demo --for 20s -o json" },
   ],
   async run({ flags, io }) {
-    const durationMs = flags.for === undefined ? undefined : parseDuration("--for", flags.for, ["1s", "24h"]);
+    const durationMs = flags.for === undefined ? undefined : parseDuration("--for", flags.for, ["5s", "24h"]);
     const file = join(import.meta.dirname, "..", "..", "..", "examples", "shop", "mesh.yaml");
     const { mesh, lines } = await loadMesh(file);
     if (mesh === undefined) throw new Failure("the example shop cannot be read", lines.join("\n"));
@@ -86,6 +88,8 @@ Ctrl-C ends it.`,
       io,
       log: { line: keep, notice: keep },
       colour: false,
+      // The summary follows at once.
+      onStopping: () => undefined,
     };
     try {
       return await runMesh(session, async (supervisor, ended) => {
@@ -151,11 +155,11 @@ async function showLoad(shop: ShopClient, control: ControlClient, options: ShowO
     if (io.stderr.isTTY === true) live.show(`${demoSummary(facts(rows))}\n${demoNext(hints, paint)}`);
     else if (look % LINE_EVERY_LOOKS === 0) io.stderr.write(demoLine(facts(rows)));
   }
+  // While the load still runs: a pause at the end would count as time without requests.
+  const windowSeconds = Math.min(WINDOW_SECONDS_MAX, Math.max(5, Math.round((clock.now() - start) / 1_000)));
+  const rows = await control.stat({ windowSeconds, by: "service" });
   await Promise.all(loads.map((load) => load.stop()));
   shop.close();
-  const windowSeconds = Math.min(WINDOW_SECONDS_MAX, Math.max(5, Math.ceil((clock.now() - start) / 1_000)));
-  await setTimeout(LAST_LOOK_MS);
-  const rows = await control.stat({ windowSeconds, by: "service" });
   live.clear();
   return facts(rows);
 }

@@ -43,7 +43,8 @@ describe("heddle up and heddle run", () => {
       admin: await allocator.allocate(),
     };
   });
-  afterEach(async () => {
+  afterEach(async (context) => {
+    for (const { stdout, stderr } of started) if (context.passed !== true) console.error(stdout(), stderr());
     for (const { process: child } of started.splice(0)) {
       child.kill("SIGKILL");
       await until("it is gone", () => child.exitCode !== null || child.signalCode !== null);

@@ -91,6 +91,7 @@ Ctrl-C stops everything in good order; a second Ctrl-C kills.`,
         notice: (name: string, text: string) => io.stderr.write(`heddle: ${talk("bold", name)} ${text}\n`),
       },
       colour: paint !== plain,
+      onStopping: () => void io.stderr.write("heddle: stopping; once more to kill everything at once\n"),
     };
     return runMesh(session, async (supervisor, ended) => {
       const unwatch = watchFile(file, () => void reload(supervisor, file, io));

@@ -18,6 +18,8 @@ export interface SessionOptions extends Omit<SupervisorOptions, "host"> {
   readonly log: SupervisorLog;
   /** Programs may colour what they write. */
   readonly colour: boolean;
+  /** The first signal came; everything ends soon. */
+  onStopping(): void;
 }
 
 /**
@@ -45,7 +47,7 @@ export async function runMesh(
   const ended = new AbortController();
   const forgetSignals = onEndSignals({
     first() {
-      io.stderr.write("heddle: stopping; once more to kill everything at once\n");
+      options.onStopping();
       ended.abort();
     },
     again(signal) {

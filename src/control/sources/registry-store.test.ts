@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
@@ -8,7 +8,7 @@ import { until } from "../../../test/support/until.ts";
 import { VirtualClock } from "../../net/virtual-clock.ts";
 import { recordingLogger } from "../testing/logger.ts";
 import type { Registration } from "./registration.ts";
-import { RegistryStore, WRITE_DELAY_MS, WRITE_RETRY_MS } from "./registry-store.ts";
+import { RegistryStore, STATE_BYTES_MAX, WRITE_DELAY_MS, WRITE_RETRY_MS } from "./registry-store.ts";
 import { registration } from "../testing/registration.ts";
 
 let parent = "";
@@ -88,6 +88,15 @@ describe("RegistryStore", () => {
       assert.match(lines[0] ?? "", reason);
       assert.match(lines[0] ?? "", /WARN .*moved aside/);
     }
+  });
+
+  it("moves a file aside that is too large, without reading it", async () => {
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, "workloads.json"), "");
+    await truncate(join(folder, "workloads.json"), STATE_BYTES_MAX + 1);
+    const { store, lines } = setUp();
+    assert.deepEqual(await store.load(), []);
+    assert.match(lines[0] ?? "", /it has 268435457 bytes/);
   });
 
   it("warns when it cannot write, and tries again", async () => {

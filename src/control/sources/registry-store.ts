@@ -11,7 +11,7 @@ import { WORKLOADS_MAX } from "./registry.ts";
 export const WRITE_DELAY_MS = 100;
 /** Milliseconds until a failed write is tried again. */
 export const WRITE_RETRY_MS = 5_000;
-/** Bytes of a state file that is read. */
+/** Bytes of a state file; a larger one is neither written nor read. */
 export const STATE_BYTES_MAX = 256 * 1024 * 1024;
 
 const STATE_FILE = "workloads.json";
@@ -88,9 +88,10 @@ export class RegistryStore {
 
   async #write(): Promise<boolean> {
     this.#dirty = false;
-    const state = JSON.stringify({ version: STATE_VERSION, workloads: this.#options.registrations() });
     const temporary = `${this.#file}.new`;
     try {
+      const state = JSON.stringify({ version: STATE_VERSION, workloads: this.#options.registrations() });
+      if (state.length > STATE_BYTES_MAX) throw new Error(`they take more than ${STATE_BYTES_MAX} bytes`);
       await rm(temporary, { force: true });
       const handle = await open(temporary, "wx", 0o600);
       try {

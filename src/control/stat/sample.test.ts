@@ -26,7 +26,9 @@ tcp_read_bytes_total{direction="inbound",peer="src"} 11
 tcp_write_bytes_total{direction="inbound",peer="src"} 12
 tcp_write_bytes_total{direction="inbound",peer="src",target_port="2"} 5
 tcp_write_bytes_total{direction="inbound",peer="src",target_port="3"} NaN
+tcp_write_bytes_total{direction="inbound" 5
 `);
+    assert.equal(sample.malformed, 1);
     assert.equal(sample.startedAt, 1_700_000_000.5);
     assert.equal(sample.openConnections, 3);
     const { success, failure, readBytes, writeBytes } = sample.counters;

@@ -22,6 +22,8 @@ export interface Sample {
   readonly openConnections: number;
   /** Unix seconds; 0 if the sidecar does not say. */
   readonly startedAt: number;
+  /** Lines that could not be understood. */
+  readonly malformed: number;
 }
 
 const WANTED = new Set([
@@ -66,6 +68,7 @@ export class SampleReader {
       },
       openConnections: this.#openConnections,
       startedAt: this.#startedAt,
+      malformed: this.#parser.malformed,
     };
   }
 

@@ -44,6 +44,7 @@ function sample(success: number, failure = 0, slow = 0): Sample {
   return {
     startedAt: 0,
     openConnections: 2,
+    malformed: 0,
     counters: { success, failure, readBytes: total * 100, writeBytes: total * 10, latency: [...latency, total] },
   };
 }

@@ -11,6 +11,7 @@ function sample(success: number, startedAt = 1_000): Sample {
   return {
     startedAt,
     openConnections: 1,
+    malformed: 0,
     counters: { success, failure: 0, readBytes: success * 10, writeBytes: 0, latency: [...latency, success] },
   };
 }

@@ -3,7 +3,8 @@
  * could change how the peer reads the message makes the writer refuse the whole head, before a byte of it has left.
  *
  * A head is put together as one string, written into the outgoing block in one go, and checked there byte by byte, as the
- * peer will see it: that costs a third of checking the strings.
+ * peer will see it: that costs a third of checking the strings. Characters above U+00FF, which HTTP/1 has no bytes for, are cut to their low
+ * byte before that check.
  */
 import { LARGE_BLOCK_BYTES } from "../../net/blocks.ts";
 import type { Connection } from "../../net/connection.ts";

@@ -82,7 +82,7 @@ describe("RequestReader: fields", () => {
   });
 
   it("takes out what concerns the connection only", () => {
-    const read = head(
+    const read = headOf(
       withFields(
         "Connection: keep-alive, X-Gone",
         "Keep-Alive: 5",
@@ -228,9 +228,18 @@ describe("RequestReader: what the writer writes", () => {
   });
 
   it("is never more than one head, whatever it is asked to write", () => {
+    // Tame enough that a good part is written.
     const wild = fc.string({
-      unit: fc.constantFrom("a", ":", " ", "\r", "\n", "\0", "\t", "\u010a", "/", "5", "\u0163"),
+      unit: fc.oneof(
+        { weight: 12, arbitrary: fc.constantFrom("a", "G", "5") },
+        {
+          weight: 1,
+          arbitrary: fc.constantFrom(":", " ", "\r\n", "\r", "\n", "\0", "\t", "\u010a", "/", "\u0163", "#"),
+        },
+      ),
+      maxLength: 8,
     });
+    let accepted = 0;
     fc.assert(
       fc.property(
         wild,
@@ -250,16 +259,21 @@ describe("RequestReader: what the writer writes", () => {
             upgrade: "",
           };
           if (!writeRequestHead(peer.connection, head, true)) return;
+          accepted++;
           const bytes = peer.bytes();
           const reader = new RequestReader(defaultHttpLimits, "http");
           assert.equal(reader.read(bytes, 0), bytes.length);
           assert.equal(reader.head.path, `/${path}`);
           const read = ["Host", authority];
-          for (const [name, text] of fields) read.push(name, text.replace(/^[ \t]+|[ \t]+$/g, ""));
+          for (const pair of fields) {
+            const [name = "", text = ""] = pair.map((part) => Buffer.from(part, "latin1").toString("latin1"));
+            read.push(name, text.replace(/^[ \t]+|[ \t]+$/g, ""));
+          }
           assert.deepEqual(reader.head.headers, read);
         },
       ),
       { numRuns: 2_000 },
     );
+    assert.ok(accepted > 100, `only ${accepted} were written`);
   });
 });

@@ -33,15 +33,41 @@ describe("Http2ClientConnection", () => {
   it("sends a request as HTTP/2 has it", async () => {
     const { peer, client } = await clientUnderTest();
     const headers = [
-      ...["Host", "other.example", "Accept", "*/*", "Connection", "close", "TE", "gzip", "te", "trailers"],
-      ...["Upgrade", "h2c", "Transfer-Encoding", "chunked", "Keep-Alive", "5", "Proxy-Connection", "close"],
+      "Host",
+      "other.example",
+      "Accept",
+      "*/*",
+      "Connection",
+      "close",
+      "TE",
+      "gzip",
+      "te",
+      "trailers",
+      "Upgrade",
+      "h2c",
+      "Transfer-Encoding",
+      "chunked",
+      "Keep-Alive",
+      "5",
+      "Proxy-Connection",
+      "close",
     ];
     client.open(requestHead({ path: "/a?b", headers }), true, new Recorder());
     const head = await peer.next(FrameType.headers, 1);
     assert.equal(head.flags, OPEN | END);
     assert.deepEqual(peer.fields(head), [
-      ...[":method", "GET", ":scheme", "http", ":path", "/a?b", ":authority", "a.example"],
-      ...["accept", "*/*", "te", "trailers"],
+      ":method",
+      "GET",
+      ":scheme",
+      "http",
+      ":path",
+      "/a?b",
+      ":authority",
+      "a.example",
+      "accept",
+      "*/*",
+      "te",
+      "trailers",
     ]);
   });
 
@@ -51,7 +77,12 @@ describe("Http2ClientConnection", () => {
     client.open(requestHead({ authority: "", method: "PUT", scheme: "https" }), true, new Recorder());
     assert.deepEqual(peer.fields(await peer.next(FrameType.headers, 1)), [":method", "CONNECT", ":authority", "a:1"]);
     assert.deepEqual(peer.fields(await peer.next(FrameType.headers, 3)), [
-      ...[":method", "PUT", ":scheme", "https", ":path", "/"],
+      ":method",
+      "PUT",
+      ":scheme",
+      "https",
+      ":path",
+      "/",
     ]);
   });
 

@@ -26,6 +26,7 @@ import { RESETS_MAX, USELESS_FRAMES_MAX } from "./session.ts";
 
 const OPEN = Flag.endHeaders;
 const times = (count: number, bytes: Buffer): Buffer => Buffer.concat(Array.from({ length: count }, () => bytes));
+const request = (i: number): Buffer => frames.headers(2 * i + 1, GET);
 
 describe("a flood", () => {
   afterEach(closeAll);
@@ -59,8 +60,6 @@ describe("a flood", () => {
     await until("all are answered", () => peer.of(FrameType.ping).length === 3 * USELESS_FRAMES_MAX);
     assert.equal(peer.of(FrameType.goaway).length, 0);
   });
-
-  const request = (i: number): Buffer => frames.headers(2 * i + 1, GET);
 
   it("of requests that are reset at once is told to calm down", async () => {
     const { peer, requests } = await serverUnderTest({ limits, clock: new VirtualClock() });

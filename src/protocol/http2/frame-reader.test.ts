@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import fc from "fast-check";
+import * as fc from "fast-check";
 
 import { frame } from "../../../test/support/http2-peer.ts";
 import { FrameReader, type FrameSink } from "./frame-reader.ts";

@@ -25,6 +25,10 @@ const OPEN = Flag.endHeaders;
 const END = Flag.endStream;
 const ok = responseHead(200);
 
+/** The last stream id of the GOAWAY with this number. */
+const lastOf = (under: ServerUnderTest, i: number): number =>
+  readUint32(under.peer.of(FrameType.goaway)[i]?.payload ?? uint32(0), 0);
+
 describe("Http2ServerConnection", () => {
   afterEach(closeAll);
 
@@ -490,9 +494,6 @@ describe("Http2ServerConnection", () => {
   });
 
   describe("shutdown", () => {
-    const lastOf = (under: ServerUnderTest, i: number): number =>
-      readUint32(under.peer.of(FrameType.goaway)[i]?.payload ?? uint32(0), 0);
-
     it("announces itself, takes what was on its way, finishes, and closes", async () => {
       const clock = new VirtualClock();
       const under = await serverUnderTest({ clock });

@@ -27,7 +27,7 @@ export const route: Route = {
     ],
   },
   backends: [
-    { backend: key, weight: 90 },
+    { backend: key, weight: 30 },
     { backend: "price-next.shop:80", weight: 10 },
   ],
   timeoutMs: 1_500,

@@ -1,0 +1,15 @@
+/** What every kind of measurement gets. */
+import type { Options } from "./options.ts";
+import type { Backend } from "./subjects/backend.ts";
+import type { Tools } from "./tools.ts";
+
+export interface Bench {
+  readonly options: Options;
+  readonly tools: Tools;
+  /** For generated configuration; removed at the end. */
+  readonly folder: string;
+  /** Starts the back end when first asked; undefined where nginx is missing. */
+  readonly backend: () => Promise<Backend | undefined>;
+  /** One short line about what is going on. */
+  readonly progress: (text: string) => void;
+}
