@@ -4,7 +4,7 @@ import { blocksNote, interleave } from "../blocks.ts";
 import { H2_CONNECTIONS, H2_STREAMS, h2load } from "../load/h2load.ts";
 import type { LoadResult } from "../load/load.ts";
 import { wrk, WRK_CONNECTIONS } from "../load/wrk.ts";
-import { ratioBar, type Row, type Section } from "../report.ts";
+import { ratioBar, type Row, type Section, valueBar } from "../report.ts";
 import { median, pairedRatio } from "../stats.ts";
 import { DIRECT, startFleet } from "../subjects/fleet.ts";
 import { ONE_SIDECAR } from "../subjects/heddle.ts";
@@ -85,7 +85,10 @@ function toRow(name: string, bySubject: ReadonlyMap<string, readonly Turn[]>, pe
   if (name === DIRECT || name === peer || turns.length === 0 || theirs.length === 0) return { subject: name, values };
   const ratio = pairedRatio(turns.map(cpuPerRequest), theirs.map(cpuPerRequest));
   if (name !== ONE_SIDECAR) return { subject: name, values, ratio };
-  return { subject: name, values, ratio, bars: [ratioBar(peer, RATIO_MAX, ratio)] };
+  // A proxy that refuses requests is cheap: its figure counts for nothing.
+  const bar =
+    values.failures === 0 ? ratioBar(peer, RATIO_MAX, ratio) : valueBar("no failed request", 0, values.failures);
+  return { subject: name, values, ratio, bars: [bar] };
 }
 
 function cpuPerRequest({ cpuUs, load }: Turn): number {

@@ -7,7 +7,7 @@ import type { Bench } from "../bench.ts";
 import { awaitOk, freePort } from "../ports.ts";
 import { memory } from "../proc.ts";
 import { ANY_CORE, type Child } from "../processes.ts";
-import { type Section, valueBar } from "../report.ts";
+import { type Row, type Section, valueBar } from "../report.ts";
 import { median } from "../stats.ts";
 import { type Control, launchSidecar, startControl } from "../subjects/heddle.ts";
 
@@ -77,19 +77,22 @@ async function measureStart({ options, folder, progress }: Bench, control: Contr
     warm.push(await startTime(control, cache));
     rmSync(cache, { recursive: true });
   }
-  const row = (subject: string, times: number[]) => ({
-    subject,
-    values: { median: median(times), worst: Math.max(...times) },
-    bars: [valueBar(`≤ ${READY_MAX_MS} ms`, READY_MAX_MS, median(times))],
-  });
   return {
     title: "Start of a sidecar to /ready",
     columns: [
       { key: "median", label: "median ms", digits: 0 },
       { key: "worst", label: "worst ms", digits: 0 },
     ],
-    rows: [row("first start ever (no compiled code kept)", cold), row("any later start", warm)],
+    rows: [startRow("first start ever (no compiled code kept)", cold), startRow("any later start", warm)],
     notes: [`${rounds} starts each, from spawning the process to its first 200, the control plane's answer included`],
+  };
+}
+
+function startRow(subject: string, times: readonly number[]): Row {
+  return {
+    subject,
+    values: { median: median(times), worst: Math.max(...times) },
+    bars: [valueBar(`≤ ${READY_MAX_MS} ms`, READY_MAX_MS, median(times))],
   };
 }
 

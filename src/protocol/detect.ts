@@ -57,8 +57,8 @@ class Detector implements ConnectionHandler {
   }
 
   onData(chunk: Buffer): void {
-    this.#first = this.#first.length === 0 ? Buffer.from(chunk) : Buffer.concat([this.#first, chunk]);
     if (this.#decided) return;
+    this.#first = this.#first.length === 0 ? Buffer.from(chunk) : Buffer.concat([this.#first, chunk]);
     const protocol = classify(this.#first);
     if (protocol !== undefined) this.#decide(protocol, false, false);
   }

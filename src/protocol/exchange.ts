@@ -24,6 +24,8 @@
  * 6. Upgrade: a request head whose `upgrade` is not empty opens with `end` false and carries no body. If the answer is a
  *    101 with `upgrade` set, both directions turn into opaque bytes, each closed by `end`. On any other final status the
  *    request direction counts as ended, on both ends, without a further call.
+ * 7. An HTTP/1 exchange is over when its final answer has ended, even if the request has not: the rest of the request is
+ *    thrown away without a further call on the receiver, and sending it does nothing.
  */
 
 /** Field names and values by turns: [name, value, name, value, …], in the order and case received. */
@@ -156,7 +158,8 @@ export interface ServerHandler {
   /** A request head has arrived. Set `stream.receiver` before returning. */
   onRequest(stream: ServerStream, head: RequestHead, end: boolean): void;
   /**
-   * The peer broke the protocol outside any request that was handed out.
+   * The peer broke the protocol outside any request that was handed out, or (HTTP/1) in the body of one that has not been
+   * answered yet, whose receiver has had its `onReset` just before.
    *
    * @returns the answer for an HTTP/1 peer, whole and self-made; the codec adds framing and `Connection: close`.
    */

@@ -141,7 +141,9 @@ describe("XdsClient and AdsServer over HTTP/2", () => {
     const served = await serve(emptyMesh);
     served.server.close();
     const { client, log } = dial(served.port);
-    await until("the reason", () => log.some((line) => line.includes("gRPC status 14")));
+    await until("the reason", () =>
+      log.some((line) => line.includes("gRPC status UNAVAILABLE: the control plane is shutting down")),
+    );
     assert.equal(client.connected, false);
   });
 

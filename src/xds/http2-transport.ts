@@ -13,6 +13,7 @@ import type {
   ResponseHead,
   ResponseReceiver,
 } from "../protocol/exchange.ts";
+import { decodeGrpcMessage, grpcCodeName, grpcStatusOfTrailers, isGrpc } from "../protocol/grpc.ts";
 import { Http2ClientConnection } from "../protocol/http2/client.ts";
 import { defaultHttp2ClientOptions } from "../protocol/http2/options.ts";
 import type { ClientStream, ClientTransport, StreamEvents } from "./client-transport.ts";
@@ -89,7 +90,7 @@ class GrpcCall implements ClientStream, ClientOwner, ResponseReceiver {
     if (head.status < 200) return;
     if (head.status !== 200) this.#fail(`HTTP status ${head.status}`);
     else if (end) this.#fail(grpcStatus(head.headers));
-    else if (!field(head.headers, "content-type").startsWith("application/grpc")) this.#fail("the answer is not gRPC");
+    else if (!isGrpc(head.headers)) this.#fail("the answer is not gRPC");
   }
 
   onData(chunk: Buffer, end: boolean): void {
@@ -150,5 +151,7 @@ function field(headers: HeaderList, name: string): string {
 }
 
 function grpcStatus(headers: HeaderList): string {
-  return `gRPC status ${field(headers, "grpc-status") || "missing"} ${field(headers, "grpc-message")}`.trimEnd();
+  const status = grpcStatusOfTrailers(headers);
+  if (status === undefined) return "the stream ended without a gRPC status";
+  return `gRPC status ${grpcCodeName(status)}: ${decodeGrpcMessage(field(headers, "grpc-message"))}`;
 }

@@ -21,17 +21,19 @@ export class RecordedBody implements BodyReceiver {
   writable = 0;
   /** Calls after the end or a reset: always a mistake of the codec. */
   late = 0;
+  /** Called once the direction has ended. */
+  whenEnded: () => void = () => {};
 
   onData(chunk: Buffer, end: boolean): void {
     this.#check();
     this.chunks.push(Buffer.from(chunk));
-    if (end) this.ended = true;
+    if (end) this.#end();
   }
 
   onTrailers(trailers: HeaderList): void {
     this.#check();
     this.trailers = trailers;
-    this.ended = true;
+    this.#end();
   }
 
   onReset(cause: ResetCause): void {
@@ -50,6 +52,11 @@ export class RecordedBody implements BodyReceiver {
 
   get text(): string {
     return this.bytes.toString("latin1");
+  }
+
+  #end(): void {
+    this.ended = true;
+    this.whenEnded();
   }
 
   #check(): void {

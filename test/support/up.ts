@@ -3,10 +3,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { freePorts } from "./ports.ts";
 import { until } from "./until.ts";
 
 export const root = join(import.meta.dirname, "..", "..");
@@ -85,19 +85,6 @@ export async function up(meshFile: string): Promise<Up> {
       await rm(state, { recursive: true, force: true });
     },
   };
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = net.createServer().listen(0, "127.0.0.1");
-      await once(server, "listening");
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as net.AddressInfo).port);
-  servers.forEach((server) => server.close());
-  return ports;
 }
 
 function descendantsOf(pid: number): number[] {

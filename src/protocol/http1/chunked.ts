@@ -5,7 +5,7 @@
 import type { HeaderList, ProtocolFault } from "../exchange.ts";
 import { removeHeader } from "../headers.ts";
 import type { HttpLimits } from "../limits.ts";
-import { FieldScanner } from "./field-scanner.ts";
+import { fieldOffsets, FieldScanner } from "./field-scanner.ts";
 import { HeadBuffer } from "./head-buffer.ts";
 import { CR, FIELD_VALUE, LF } from "./syntax.ts";
 
@@ -190,7 +190,7 @@ export class ChunkedDecoder {
         this.fault = scanner.fault;
         return CHUNKED_BAD;
       }
-      this.trailers = trailerFields(buffer.bytes, scanner);
+      this.trailers = trailerFields(buffer.bytes, scanner.count);
     }
     buffer.clear();
     return CHUNKED_END;
@@ -202,12 +202,12 @@ export class ChunkedDecoder {
   }
 }
 
-function trailerFields(bytes: Buffer, scanner: FieldScanner): HeaderList {
+function trailerFields(bytes: Buffer, count: number): HeaderList {
   const trailers: HeaderList = [];
-  for (let i = 0; i < 4 * scanner.count; i += 4) {
+  for (let i = 0; i < 4 * count; i += 4) {
     trailers.push(
-      bytes.toString("latin1", scanner.offsets[i], scanner.offsets[i + 1]),
-      bytes.toString("latin1", scanner.offsets[i + 2], scanner.offsets[i + 3]),
+      bytes.toString("latin1", fieldOffsets[i], fieldOffsets[i + 1]),
+      bytes.toString("latin1", fieldOffsets[i + 2], fieldOffsets[i + 3]),
     );
   }
   dropUnfitTrailers(trailers);

@@ -10,23 +10,26 @@ export const MORE = -1;
 /** The input is refused; see `fault`. */
 export const BAD = -2;
 
+/**
+ * Four for each field of the last scan: name start, name end, value start, value end (indices into the scanned bytes).
+ * One array for all connections, since what a scan finds is used before the next one begins.
+ */
+export let fieldOffsets = new Int32Array(4 * 64);
+
 export class FieldScanner {
   /** Fields found by the last `scan`. */
   count = 0;
-  /** Four for each field: name start, name end, value start, value end (indices into the scanned bytes). */
-  offsets: Int32Array;
   fault: ProtocolFault | undefined = undefined;
 
   readonly #countMax: number;
 
   constructor(headerCountMax: number) {
     this.#countMax = headerCountMax;
-    this.offsets = new Int32Array(4 * Math.min(64, headerCountMax));
   }
 
   /** Scans from the start of the first field line. @returns the index after the empty line, {@link MORE} or {@link BAD} */
   scan(bytes: Uint8Array, from: number, to: number): number {
-    let offsets = this.offsets;
+    let offsets = fieldOffsets;
     let count = 0;
     let at = from;
     for (;;) {
@@ -65,19 +68,12 @@ export class FieldScanner {
         return BAD;
       }
       const base = 4 * count++;
-      if (base === offsets.length) offsets = this.#grow();
+      if (base === offsets.length) offsets = grow();
       offsets[base] = start;
       offsets[base + 1] = nameEnd;
       offsets[base + 2] = valueStart;
       offsets[base + 3] = valueEnd;
     }
-  }
-
-  #grow(): Int32Array {
-    const larger = new Int32Array(4 * this.#countMax);
-    larger.set(this.offsets);
-    this.offsets = larger;
-    return larger;
   }
 
   #badName(byte: number, first: boolean): number {
@@ -100,4 +96,12 @@ export class FieldScanner {
     this.fault = { status: 400, kind, detail };
     return BAD;
   }
+}
+
+/** At most to twice what the largest limit on the count of fields asks for. */
+function grow(): typeof fieldOffsets {
+  const larger = new Int32Array(2 * fieldOffsets.length);
+  larger.set(fieldOffsets);
+  fieldOffsets = larger;
+  return larger;
 }

@@ -2,13 +2,14 @@
  * Gathers a head (or trailer section) that arrives in pieces until its empty line is there. Each byte is looked at once,
  * however small the pieces are; wrong line ends are refused on the way, so that they cannot make it wait forever.
  */
+import { EMPTY } from "./framing.ts";
 import { CR, LF } from "./syntax.ts";
 
 const FIRST_SIZE_BYTES = 1024;
 
 export class HeadBuffer {
   /** The gathered bytes are `bytes[0]` to `bytes[length - 1]`. */
-  bytes: Buffer = Buffer.alloc(0);
+  bytes: Buffer = EMPTY;
   length = 0;
   /** A whole first line is among them. */
   firstLineEnded = false;
@@ -61,7 +62,7 @@ export class HeadBuffer {
 
   /** Forgets everything; the memory is let go, because most connections never need it again. */
   clear(): void {
-    this.bytes = Buffer.alloc(0);
+    this.bytes = EMPTY;
     this.length = 0;
     this.firstLineEnded = false;
     this.badLineEnd = false;

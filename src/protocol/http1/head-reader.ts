@@ -5,7 +5,7 @@
 import type { HeaderList, ProtocolFault } from "../exchange.ts";
 import { removeHeader } from "../headers.ts";
 import type { HttpLimits } from "../limits.ts";
-import { BAD, FieldScanner, MORE } from "./field-scanner.ts";
+import { BAD, fieldOffsets, FieldScanner, MORE } from "./field-scanner.ts";
 import { HeadBuffer } from "./head-buffer.ts";
 import { listMembers, parseContentLength } from "./syntax.ts";
 
@@ -110,7 +110,7 @@ export abstract class HeadReader {
 
   #collect(bytes: Buffer, from: number): boolean {
     const text = this.text;
-    const offsets = this.#scanner.offsets;
+    const offsets = fieldOffsets;
     const last = 4 * this.#scanner.count;
     const headers: HeaderList = [];
     this.headers = headers;

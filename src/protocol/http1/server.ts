@@ -14,7 +14,7 @@ import type { Timer } from "../../net/clock.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
 import { type ProtocolFault, ResetCause, type ServerConnection, type ServerHandler } from "../exchange.ts";
 import { removeHeader } from "../headers.ts";
-import { BODY_BAD, BODY_DATA, BODY_LAST_DATA, BodyReader } from "./body-reader.ts";
+import { BODY_BAD, BODY_DATA, BODY_END, BODY_LAST_DATA, BODY_MORE, BodyReader } from "./body-reader.ts";
 import { BodyWriter } from "./body-writer.ts";
 import { BAD, MORE } from "./field-scanner.ts";
 import { EMPTY, FRAMING_LENGTH, FRAMING_NONE } from "./framing.ts";
@@ -335,13 +335,13 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
     }
     if (stream === undefined) {
       this.#discard(at - from);
-      if (event >= BODY_LAST_DATA && this.#state === DRAIN) this.#nextRequest();
+      if ((event === BODY_LAST_DATA || event === BODY_END) && this.#state === DRAIN) this.#nextRequest();
       return at;
     }
     if (event === BODY_DATA) {
       stream.awaits100 = false;
       stream.receiver.onData(part(chunk, body.dataStart, body.dataEnd), false);
-    } else if (event >= BODY_LAST_DATA) {
+    } else if (event !== BODY_MORE) {
       this.#state = HOLD;
       stream.requestEnded = true;
       this.#unpauseBody();
@@ -473,9 +473,11 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
     this.#close();
     const { head, body } = this.#handler.onFault(fault);
     const bytes = Buffer.from(body);
-    removeHeader(head.headers, "content-length");
-    head.headers.push("Content-Length", `${bytes.length}`);
-    if (writeResponseHead(this.connection, head, bytes.length === 0, faultContext)) this.connection.write(bytes);
+    const headers = head.headers.slice();
+    removeHeader(headers, "content-length");
+    headers.push("Content-Length", `${bytes.length}`);
+    if (writeResponseHead(this.connection, { ...head, headers }, bytes.length === 0, faultContext))
+      this.connection.write(bytes);
     this.#state = HEAD;
     this.#linger();
   }

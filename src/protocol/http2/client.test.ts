@@ -121,7 +121,7 @@ describe("Http2ClientConnection", () => {
     );
     assert.equal(receiver.content.toString(), "answer");
     assert.deepEqual(receiver.trailers, ["grpc-status", "0"]);
-    assert.equal(peer.content(1), "question");
+    await until("the question has come", () => peer.content(1) === "question");
     assert.deepEqual([client.active, client.reused, owner.available], [0, true, told + 1]);
   });
 
