@@ -18,7 +18,9 @@ let next = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT));
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < 1_000; tries++) {
     next = next === LAST_PORT ? FIRST_PORT : next + 1;
-    if (await isFree(next)) return next;
+    // Several may be looking at the same time: what was tried is kept here.
+    const port = next;
+    if (await isFree(port)) return port;
   }
   throw new Error(`no free port between ${FIRST_PORT} and ${LAST_PORT}`);
 }

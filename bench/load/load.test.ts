@@ -22,13 +22,14 @@ describe("the output of wrk", () => {
   });
 });
 
-describe("the output of h2load", () => {
-  const fine = (failed: number): string => `finished in 3.00s, 28333.33 req/s, 6.49MB/s
+/** What h2load prints. */
+const h2loadOutput = (failed: number): string => `finished in 3.00s, 28333.33 req/s, 6.49MB/s
 requests: 85000 total, 85080 started, 85000 done, ${85_000 - failed} succeeded, ${failed} failed, 0 errored, 0 timeout
 `;
 
+describe("the output of h2load", () => {
   it("is counted", () => {
-    assert.deepEqual(parseH2load(fine(7)), { requests: 85_000, rate: 28_333.33, failures: 7 });
+    assert.deepEqual(parseH2load(h2loadOutput(7)), { requests: 85_000, rate: 28_333.33, failures: 7 });
   });
 
   it("is refused when it is something else", () => {

@@ -11,5 +11,6 @@ const never = new Int32Array(new SharedArrayBuffer(4));
 for (let i = 0; i < count; i++) {
   const waitUs = startUs + i * intervalUs - nowUs();
   if (waitUs > 0) Atomics.wait(never, 0, 0, waitUs / 1_000);
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port has no origin
   parentPort?.postMessage(i);
 }

@@ -36,6 +36,7 @@ async function measureMemory({ options, progress }: Bench, control: Control): Pr
   }
   progress("idle: letting them settle");
   await sleep(options.quick ? 3_000 : 10_000);
+  for (const child of sidecars) child.check();
   const memories = sidecars.map(({ pid }) => memory(pid));
   await Promise.all(sidecars.map((child) => child.stop()));
   const dirty = memories.map(({ privateDirty }) => privateDirty / MB);

@@ -8,7 +8,7 @@ import type { OpenLoopResult } from "../load/schedule.ts";
 import { startSpinners } from "../load/spinners.ts";
 import { LOAD_CORE, run } from "../processes.ts";
 import type { Row, Section } from "../report.ts";
-import { median, pairedRatio, quantile, sorted } from "../stats.ts";
+import { pairedRatio, quantile, sorted } from "../stats.ts";
 import { DIRECT, startFleet } from "../subjects/fleet.ts";
 import type { Subject } from "../subjects/subject.ts";
 import { type Cost, costOf } from "./turn.ts";
@@ -88,8 +88,9 @@ function toRow(name: string, bySubject: ReadonlyMap<string, readonly Turn[]>): R
     p50: quantile(latencies, 0.5),
     p99: quantile(latencies, 0.99),
     p999: quantile(latencies, 0.999),
-    cpuUs: name === DIRECT ? undefined : median(turns.map(({ cpuUs, load }) => cpuUs / load.latencies.length)),
-    failures: turns.reduce((sum, { load }) => sum + load.failures, 0),
+    // Over all turns: in one of them the kernel's ticks of 10 ms would be coarse.
+    cpuUs: name === DIRECT ? undefined : sum(turns.map(({ cpuUs }) => cpuUs)) / latencies.length,
+    failures: sum(turns.map(({ load }) => load.failures)),
   };
   const theirs = bySubject.get(PEER) ?? [];
   if (name === PEER || turns.length === 0 || theirs.length === 0) return { subject: name, values };
@@ -98,4 +99,8 @@ function toRow(name: string, bySubject: ReadonlyMap<string, readonly Turn[]>): R
 
 function p99({ load }: Turn): number {
   return quantile(sorted(load.latencies), 0.99);
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }

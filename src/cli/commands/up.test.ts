@@ -44,7 +44,9 @@ describe("heddle up and heddle run", () => {
     };
   });
   afterEach(async (context) => {
-    for (const { stdout, stderr } of started) if (context.passed !== true) console.error(stdout(), stderr());
+    if ("passed" in context && !context.passed) {
+      for (const running of started) console.error(running.stdout(), running.stderr());
+    }
     for (const { process: child } of started.splice(0)) {
       child.kill("SIGKILL");
       await until("it is gone", () => child.exitCode !== null || child.signalCode !== null);

@@ -9,12 +9,11 @@ import {
   requestHead,
 } from "../../../test/support/exchange-recorder.ts";
 import { MemoryConnection } from "../../../test/support/memory-connection.ts";
-import { VirtualClock } from "../../net/virtual-clock.ts";
+import { memoryServer } from "../../../test/support/memory-server.ts";
 import { defaultHttpLimits } from "../limits.ts";
 import { CHUNK_EXTENSION_BYTES_MAX } from "./chunked.ts";
 import { Http1ClientConnection } from "./client.ts";
 import { defaultHttp1Options } from "./options.ts";
-import { Http1ServerConnection } from "./server.ts";
 
 const HOST = "Host: h\r\n";
 const POST = `POST / HTTP/1.1\r\n${HOST}`;
@@ -197,13 +196,7 @@ const responses: readonly (readonly [string, string, string])[] = [
 ];
 
 function serve(input: string, pieceBytes: number): { handler: RecordingHandler; peer: MemoryConnection } {
-  const peer = new MemoryConnection();
-  const handler = new RecordingHandler();
-  const server = new Http1ServerConnection(peer.connection, handler, {
-    ...defaultHttp1Options,
-    clock: new VirtualClock(),
-  });
-  peer.connection.resume();
+  const { peer, handler, server } = memoryServer();
   for (let at = 0; at < input.length; at += pieceBytes) peer.feed(input.slice(at, at + pieceBytes));
   assert.equal(server.active, 0);
   return { handler, peer };

@@ -136,8 +136,15 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
       case LINGER:
         this.connection.endAndDestroy();
         break;
+      case HOLD:
+        // Almost always a client that has left, hardly ever one that half-closes and waits. hyper, nginx and Envoy give
+        // the request up as well: its far end should not go on working for nobody.
+        if (this.#stream === undefined || this.#pending !== undefined) break;
+        this.#close();
+        this.#loseStream("closed", "the client closed the connection before its answer had ended");
+        this.connection.endAndDestroy();
+        break;
       default:
-        // In HOLD the client waits for its answer with its own half closed.
         break;
     }
   }

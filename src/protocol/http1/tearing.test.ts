@@ -4,11 +4,8 @@ import { describe, it } from "node:test";
 
 import * as fc from "fast-check";
 
-import { RecordingHandler, responseHead } from "../../../test/support/exchange-recorder.ts";
-import { MemoryConnection } from "../../../test/support/memory-connection.ts";
-import { VirtualClock } from "../../net/virtual-clock.ts";
-import { defaultHttp1Options } from "./options.ts";
-import { Http1ServerConnection } from "./server.ts";
+import { responseHead } from "../../../test/support/exchange-recorder.ts";
+import { memoryServer } from "../../../test/support/memory-server.ts";
 
 const whole = fc.constantFrom(
   "GET /a HTTP/1.1\r\nHost: h\r\n\r\n",
@@ -40,16 +37,12 @@ const input = fc
 
 /** Serves the pieces, each request answered when it is complete. */
 function serve(pieces: readonly string[]) {
-  const peer = new MemoryConnection();
-  const handler = new RecordingHandler();
-  const clock = new VirtualClock();
-  void new Http1ServerConnection(peer.connection, handler, { ...defaultHttp1Options, clock });
+  const { peer, handler } = memoryServer();
   handler.answer = ({ stream, body, end, head }) => {
     const answer = (): void => stream.sendHead(responseHead(200, ["Path", head.path]), true);
     if (end || head.upgrade !== "") answer();
     else body.whenEnded = answer;
   };
-  peer.connection.resume();
   for (const piece of pieces) peer.feed(piece);
   peer.finish();
   return {

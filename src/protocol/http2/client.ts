@@ -82,7 +82,7 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
     this.#nextStreamId += 2;
     // Ids are not used twice: with the last one the connection has served its time.
     if (this.#nextStreamId > MAX_STREAM_ID) this.closing = true;
-    this.streams.set(stream.id, stream);
+    this.streams.add(stream);
     this.writer.requestHead(stream.id, head, end);
     if (end) {
       stream.endGiven = true;
@@ -133,7 +133,7 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
   protected onPeerGoaway(lastStreamId: number, code: number, detail: string): void {
     this.closing = true;
     const said = `GOAWAY ${errorName(code)}${detail === "" ? "" : `: ${detail}`}`;
-    for (const stream of this.streams.values()) {
+    for (const stream of this.streams.all()) {
       if (stream.id > lastStreamId) this.loseRefused(stream, `not processed before ${said}`);
     }
     this.#owner.onAvailable();

@@ -130,7 +130,7 @@ export class Http2ServerConnection extends Http2Session implements ServerConnect
     const stream = new Http2ServerStream(streamId, this);
     stream.remoteEnded = end;
     stream.expectedBytes = this.head.contentLength;
-    this.streams.set(streamId, stream);
+    this.streams.add(stream);
     this.#handler.onRequest(stream, request, end);
   }
 

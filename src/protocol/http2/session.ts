@@ -15,6 +15,7 @@ import { HeaderBlock } from "./header-block.ts";
 import { HpackDecoder } from "./hpack/decoder.ts";
 import { MessageHead } from "./message.ts";
 import type { Http2Options } from "./options.ts";
+import { StreamTable } from "./stream-table.ts";
 import type { Http2Stream } from "./stream.ts";
 
 /** Frames without use (PING, SETTINGS, empty DATA, …) that a peer may send in a row before it is told to calm down. */
@@ -41,7 +42,7 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
 
   protected readonly connection: Connection;
   protected readonly writer: FrameWriter;
-  protected readonly streams = new Map<number, AnyStream>();
+  protected readonly streams = new StreamTable<AnyStream>();
   protected readonly closedStreams = new ClosedStreams();
   /** The fields of the header block received last. */
   protected readonly head: MessageHead;
@@ -151,7 +152,7 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
     if (this.dead) return;
     this.closing = true;
     // Nothing more comes: streams that wait for input are lost, answers may be finished.
-    for (const stream of this.streams.values()) {
+    for (const stream of this.streams.all()) {
       if (!stream.remoteEnded || !this.#server)
         this.#lose(stream, new ResetCause("closed", "the peer has closed the connection"));
     }
@@ -402,7 +403,7 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
   }
 
   #loseAll(cause: ResetCause): void {
-    for (const stream of this.streams.values()) this.#lose(stream, cause);
+    for (const stream of this.streams.all()) this.#lose(stream, cause);
   }
 
   #resetEarly(): void {
@@ -548,7 +549,7 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
   #changeStreamWindows(size: number): void {
     const difference = size - this.peerStreamWindow;
     this.peerStreamWindow = size;
-    for (const stream of this.streams.values()) {
+    for (const stream of this.streams.all()) {
       if (stream.sendWindow + difference > MAX_WINDOW_BYTES) {
         return this.fail(ErrorCode.flowControlError, "SETTINGS made a window too large");
       }
