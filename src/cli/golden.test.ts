@@ -43,6 +43,7 @@ describe("errors", () => {
     "no-dashes": ["run", "node", "server.js"],
     "no-program": ["run", "--service", "price"],
     "which-shell": ["completion"],
+    "no-such-code": ["explain", "HED105"],
     "bad-window": ["stat", "-t", "1"],
     "bad-control": ["stat", "--control", "nowhere"],
     "nothing-there": ["stat", "--control", "127.0.0.1:1"],

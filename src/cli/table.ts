@@ -35,6 +35,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/endpoints.ts")).endpoints,
   },
   {
+    name: "explain",
+    summary: "Say what an error code means and what to look at",
+    load: async () => (await import("./commands/explain.ts")).explain,
+  },
+  {
     name: "control",
     summary: "Run the control plane alone",
     load: async () => (await import("./commands/control.ts")).control,
