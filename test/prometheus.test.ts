@@ -96,9 +96,10 @@ scrape_configs:
       assert.deepEqual(row?.metric, { workload: "price-1", classification: "success", tls: "disabled" });
       for (const quantile of [0.5, 0.95, 0.99]) {
         const latency = `histogram_quantile(${quantile}, sum(irate(response_latency_ms_bucket{direction="outbound"}[10s])) by (le, dst_service))`;
-        const [found] = await query(latency);
-        assert.equal(found?.metric.dst_service, "price");
-        assert.ok(Number(found.value[1]) > 0, latency);
+        await until(`${latency} has an answer`, async () => {
+          const [found] = await query(latency);
+          return found?.metric.dst_service === "price" && Number(found.value[1]) > 0;
+        });
       }
       assert.ok(Number((await query('sum(tcp_open_connections{peer="src"})'))[0]?.value[1]) > 0);
       assert.ok(Number((await query("sum(increase(tcp_read_bytes_total[10s]))"))[0]?.value[1]) > 0);

@@ -7,7 +7,7 @@ import { wrk, WRK_CONNECTIONS } from "../load/wrk.ts";
 import { ratioBar, type Row, type Section, valueBar } from "../report.ts";
 import { median, pairedRatio } from "../stats.ts";
 import { DIRECT, startFleet } from "../subjects/fleet.ts";
-import { ONE_SIDECAR } from "../subjects/heddle.ts";
+import { ONE_SIDECAR, TWO_SIDECARS } from "../subjects/heddle.ts";
 import type { Protocol } from "../subjects/subject.ts";
 import { type Cost, costOf } from "./turn.ts";
 
@@ -47,7 +47,9 @@ export async function measureCpu(bench: Bench, protocol: Protocol): Promise<Sect
   const { subjects } = fleet;
   for (const { name, port } of subjects) {
     progress(`${protocol}: warming up ${name}`);
-    await plan.load(program, port, options.quick ? 1 : 4);
+    // V8 compiles while it warms up; programs that are compiled already only need their connections' memory.
+    const compiles = name === ONE_SIDECAR || name === TWO_SIDECARS;
+    await plan.load(program, port, compiles && !options.quick ? 4 : 1);
   }
   const measured = await interleave(
     subjects,

@@ -140,7 +140,8 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
     this.finishIfDone();
   }
 
-  protected onPingAck(): void {
+  /** @internal */
+  pingAck(): void {
     this.#keepAlive?.answered();
   }
 

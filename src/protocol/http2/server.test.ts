@@ -483,6 +483,37 @@ describe("Http2ServerConnection", () => {
       assert.equal(peer.of(FrameType.goaway).length, 0);
     });
 
+    it("gives each head its own time, and the last one no more than that", async () => {
+      const clock = new VirtualClock();
+      const { peer, requests, connection } = await serverUnderTest({ clock, limits });
+      await peer.settled();
+      const sendAndWait = async (bytes: Buffer): Promise<void> => {
+        const all = connection.bytesRead + bytes.length;
+        peer.send(bytes);
+        await until("it has been read", () => connection.bytesRead === all);
+      };
+      for (const id of [1, 3, 5]) {
+        const head = frames.headers(id, GET);
+        await sendAndWait(head.subarray(0, 20));
+        clock.advance(4_000);
+        await sendAndWait(head.subarray(20));
+      }
+      assert.equal(requests.length, 3);
+      assert.equal(peer.of(FrameType.goaway).length, 0);
+      await sendAndWait(frames.headers(7, GET).subarray(0, 20));
+      clock.advance(10_000);
+      assert.equal(await peer.goaway(), "PROTOCOL_ERROR");
+    });
+
+    it("ends a connection whose first settings do not come", async () => {
+      const clock = new VirtualClock();
+      const { peer } = await serverUnderTest({ clock, limits }, undefined, true);
+      peer.send(Buffer.from(CLIENT_PREFACE));
+      await until("it is being watched", () => clock.pending === 1);
+      clock.advance(5_000);
+      assert.equal(await peer.goaway(), "PROTOCOL_ERROR");
+    });
+
     it("ends a connection that stops within the preface", async () => {
       const clock = new VirtualClock();
       const { peer } = await serverUnderTest({ clock, limits }, undefined, true);

@@ -109,7 +109,8 @@ export class Http2ServerConnection extends Http2Session implements ServerConnect
     this.finishIfDone();
   }
 
-  protected onPingAck(): void {
+  /** @internal */
+  pingAck(): void {
     if (this.#shutdownTimer !== undefined) this.#fixLastStream();
   }
 

@@ -4,17 +4,17 @@
  */
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
 import type { Timer } from "../../net/clock.ts";
-import { ResetCause, type ResetCode } from "../exchange.ts";
+import { ResetCause } from "../exchange.ts";
 import { Budget } from "./budget.ts";
 import { ClosedStreams } from "./closed-streams.ts";
 import { creditIsDue, DEFAULT_WINDOW_BYTES, MAX_WINDOW_BYTES, SendScheduler } from "./flow-control.ts";
-import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import { CONTROL_BACKLOG_BYTES_MAX, FrameWriter } from "./frame-writer.ts";
-import { ErrorCode, errorName, Flag, FrameType, MAX_FRAME_BYTES, readUint31, readUint32, SettingId } from "./frames.ts";
-import { HeaderBlock } from "./header-block.ts";
+import { ErrorCode, errorName, SettingId } from "./frames.ts";
 import { HpackDecoder } from "./hpack/decoder.ts";
+import { type FrameMeaning, InboundFrames } from "./inbound-frames.ts";
 import { MessageHead } from "./message.ts";
 import type { Http2Options } from "./options.ts";
+import { errorCodeOf, resetCodeOf } from "./reset-code.ts";
 import { StreamTable } from "./stream-table.ts";
 import type { Http2Stream } from "./stream.ts";
 
@@ -32,7 +32,7 @@ export type AnyStream = Http2Stream;
 
 const EMPTY = Buffer.alloc(0);
 
-export abstract class Http2Session implements ConnectionHandler, FrameSink {
+export abstract class Http2Session implements ConnectionHandler, FrameMeaning {
   /** @internal */
   readonly options: Http2Options;
   /** @internal */
@@ -54,18 +54,16 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
   protected closing = false;
 
   readonly #server: boolean;
-  readonly #reader: FrameReader;
+  readonly #inbound: InboundFrames;
   readonly #decoder = new HpackDecoder();
-  readonly #block: HeaderBlock;
   readonly #useless: Budget;
   readonly #resets: Budget;
 
   #uncredited = 0;
-  #settingsReceived = false;
   #readingPaused = false;
   // The DATA frame at hand.
   #dataStream: AnyStream | undefined;
-  #dataFlags = 0;
+  #dataEnds = false;
   #dataLength = 0;
   #reading = false;
   /** Streams whose answer ended before the request did, in this read. */
@@ -81,8 +79,7 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
     this.writer = new FrameWriter(connection);
     this.scheduler = new SendScheduler(connection, this.writer);
     this.head = new MessageHead(limits);
-    this.#reader = new FrameReader(this, server);
-    this.#block = new HeaderBlock(limits.headBytes);
+    this.#inbound = new InboundFrames(this, limits.headBytes, server);
     this.#useless = new Budget(USELESS_FRAMES_MAX, FORGIVEN_PER_SECOND, clock);
     const resets = Math.max(RESETS_MAX, 2 * limits.concurrentStreams);
     this.#resets = new Budget(resets, FORGIVEN_PER_SECOND, clock);
@@ -106,7 +103,8 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
   /** A SETTINGS frame has been applied. */
   protected abstract onPeerSettings(): void;
   protected abstract onPeerGoaway(lastStreamId: number, code: number, detail: string): void;
-  protected abstract onPingAck(): void;
+  /** @internal */
+  abstract pingAck(): void;
   /** A stream has ended and its receiver has been told. */
   protected abstract onStreamGone(stream: AnyStream): void;
   /** We end the connection because the peer broke the protocol. */
@@ -128,11 +126,11 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
 
   onData(chunk: Buffer): void {
     this.#reading = true;
-    this.#reader.read(chunk);
+    this.#inbound.read(chunk);
     this.#reading = false;
     if (this.#early.length > 0) this.#resetEarly();
     if (this.dead) return;
-    if (this.#reader.midFrame || this.#block.open) this.#headTimer ??= this.#watchHead();
+    if (this.#inbound.unfinished) this.#headTimer ??= this.#watch();
     if (this.writer.backlogBytes > CONTROL_BACKLOG_BYTES_MAX && !this.#readingPaused) {
       this.#readingPaused = true;
       this.connection.pause();
@@ -162,7 +160,7 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
   onClose(error: Error | undefined): void {
     this.dead = true;
     this.closing = true;
-    this.#reader.stop();
+    this.#inbound.stop();
     this.#headTimer?.cancel();
     this.#lingerTimer?.cancel();
     const detail = error === undefined ? "the connection was closed" : `the connection was lost: ${error.message}`;
@@ -175,7 +173,7 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
     if (this.connection.closed) return;
     this.dead = true;
     this.closing = true;
-    this.#reader.stop();
+    this.#inbound.stop();
     this.#loseAll(new ResetCause("closed", "the connection was given up"));
     this.connection.destroy();
   }
@@ -184,58 +182,38 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
   protected finishIfDone(): void {
     if (!this.closing || this.dead || this.streams.size > 0) return;
     this.dead = true;
-    this.#reader.stop();
+    this.#inbound.stop();
     this.#endConnection();
   }
 
-  // From the frame reader.
+  // What frames mean.
 
-  onFrame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
-    if (this.#block.open && (type !== FrameType.continuation || streamId !== this.#block.streamId)) {
-      return this.fail(ErrorCode.protocolError, "another frame within a header block");
-    }
-    if (!this.#settingsReceived && (type !== FrameType.settings || (flags & Flag.ack) !== 0)) {
-      return this.fail(ErrorCode.protocolError, "the first frame is not SETTINGS");
-    }
-    switch (type) {
-      case FrameType.headers:
-        return this.#onHeaders(flags, streamId, bytes, start, end);
-      case FrameType.windowUpdate:
-        return this.#onWindowUpdate(streamId, bytes, start, end);
-      case FrameType.rstStream:
-        return this.#onResetStream(streamId, bytes, start, end);
-      case FrameType.continuation:
-        return this.#onContinuation(flags, bytes, start, end);
-      case FrameType.settings:
-        return this.#onSettings(flags, streamId, bytes, start, end);
-      case FrameType.ping:
-        return this.#onPing(flags, streamId, bytes, start, end);
-      case FrameType.goaway:
-        return this.#onGoaway(streamId, bytes, start, end);
-      case FrameType.priority:
-        return this.#onPriority(streamId, bytes, start, end);
-      case FrameType.pushPromise:
-        return this.fail(ErrorCode.protocolError, "PUSH_PROMISE, which is not allowed here");
-      default:
-        return this.countUseless("unknown frames");
-    }
+  /** @internal A connection error: GOAWAY, then the end. */
+  fail(code: number, detail: string): void {
+    if (this.dead) return;
+    this.dead = true;
+    this.closing = true;
+    this.#inbound.stop();
+    this.writer.goaway(this.lastPeerStreamId, code, detail);
+    this.#loseAll(new ResetCause("protocol", `${errorName(code)}: ${detail}`, code));
+    this.onConnectionFault(code, detail);
+    this.#endConnection();
   }
 
-  onFrameError(code: number, detail: string): void {
-    this.fail(code, detail);
+  /** @internal */
+  countUseless(what: string): void {
+    if (!this.#useless.spend()) this.fail(ErrorCode.enhanceYourCalm, `too many ${what}`);
   }
 
-  onDataStart(flags: number, streamId: number, length: number): void {
+  /** @internal */
+  dataStarts(streamId: number, length: number, endStream: boolean): void {
     this.#dataStream = undefined;
-    this.#dataFlags = flags;
+    this.#dataEnds = endStream;
     this.#dataLength = length;
-    if (this.#block.open) return this.fail(ErrorCode.protocolError, "DATA within a header block");
-    if (!this.#settingsReceived) return this.fail(ErrorCode.protocolError, "the first frame is not SETTINGS");
-    if (streamId === 0) return this.fail(ErrorCode.protocolError, "DATA on stream 0");
     // No check of the connection's window: it is never less than half open, and no frame is that large.
     this.#uncredited += length;
     if (length > 0) this.#useless.giveBack();
-    else if ((flags & Flag.endStream) === 0) this.countUseless("empty DATA frames");
+    else if (!endStream) this.countUseless("empty DATA frames");
     const stream = this.streams.get(streamId);
     if (stream === undefined) return this.#onUnknownData(streamId);
     if (stream.remoteEnded) return this.failStream(stream, ErrorCode.streamClosed, "DATA after END_STREAM");
@@ -249,7 +227,8 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
     this.#dataStream = stream;
   }
 
-  onDataPiece(bytes: Buffer, start: number, end: number, last: boolean): void {
+  /** @internal */
+  dataPiece(bytes: Buffer, start: number, end: number, last: boolean): void {
     if (last && creditIsDue(this.#uncredited, this.options.connectionWindowBytes) && !this.dead) {
       this.writer.windowUpdate(0, this.#uncredited);
       this.#uncredited = 0;
@@ -257,7 +236,7 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
     const stream = this.#dataStream;
     if (stream === undefined || stream.closed) return;
     stream.receivedBytes += end - start;
-    const ended = last && (this.#dataFlags & Flag.endStream) !== 0;
+    const ended = last && this.#dataEnds;
     if (stream.expectedBytes >= 0) {
       if (stream.receivedBytes > stream.expectedBytes || (ended && stream.receivedBytes < stream.expectedBytes)) {
         return this.failStream(stream, ErrorCode.protocolError, "content differs from content-length");
@@ -274,6 +253,97 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
     if (last && !stream.closed) {
       stream.uncredited += this.#dataLength;
       this.credit(stream);
+    }
+  }
+
+  /** @internal */
+  headerBlock(
+    streamId: number,
+    endStream: boolean,
+    dependsOn: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    this.head.begin();
+    const error = this.#decoder.decode(bytes, start, end, this.head);
+    if (error !== undefined) return this.fail(ErrorCode.compressionError, error);
+    const stream = this.streams.get(streamId);
+    if (dependsOn === streamId) this.head.flaw ||= "stream depends on itself";
+    if (stream === undefined) this.onUnknownHead(streamId, endStream);
+    else if (stream.remoteEnded) this.failStream(stream, ErrorCode.streamClosed, "HEADERS after END_STREAM");
+    else this.onStreamHead(stream, endStream);
+  }
+
+  /** @internal */
+  streamError(streamId: number, code: number, detail: string): void {
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) this.refuseStream(streamId, code);
+    else this.failStream(stream, code, detail);
+  }
+
+  /** @internal */
+  streamReset(streamId: number, code: number): void {
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) {
+      if (this.isIdle(streamId)) return this.fail(ErrorCode.protocolError, "RST_STREAM on an idle stream");
+      return this.countUseless("RST_STREAM frames");
+    }
+    this.#lose(stream, new ResetCause(resetCodeOf(code), `the peer reset the stream: ${errorName(code)}`, code));
+    // A client has asked for these streams itself; to a server they may be an attack.
+    if (this.#server && !this.#resets.spend()) this.fail(ErrorCode.enhanceYourCalm, "too many streams were reset");
+  }
+
+  /** @internal */
+  setting(id: number, value: number): void {
+    if (id === SettingId.headerTableSize) this.writer.encoder.setPeerTableBytes(value);
+    else if (id === SettingId.initialWindowSize) this.#changeStreamWindows(value);
+    else this.onPeerSetting(id, value);
+  }
+
+  /** @internal */
+  settingsEnd(): void {
+    this.writer.settingsAck();
+    this.countUseless("SETTINGS frames");
+    this.onPeerSettings();
+    this.scheduler.pump();
+  }
+
+  /** @internal */
+  ping(bytes: Buffer, offset: number): void {
+    this.writer.ping(true, bytes, offset);
+    this.countUseless("PING frames");
+  }
+
+  /** @internal */
+  goaway(lastStreamId: number, code: number, detail: string): void {
+    this.onPeerGoaway(lastStreamId, code, detail);
+    this.countUseless("GOAWAY frames");
+  }
+
+  /** @internal */
+  windowUpdate(streamId: number, increment: number): void {
+    if (streamId === 0) {
+      if (increment === 0) return this.fail(ErrorCode.protocolError, "WINDOW_UPDATE of 0");
+      if (this.scheduler.window + increment > MAX_WINDOW_BYTES) {
+        return this.fail(ErrorCode.flowControlError, "the connection's window is too large");
+      }
+      this.scheduler.window += increment;
+      return this.scheduler.pump();
+    }
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) {
+      if (this.isIdle(streamId)) this.fail(ErrorCode.protocolError, "WINDOW_UPDATE on an idle stream");
+      return;
+    }
+    if (increment === 0) return this.failStream(stream, ErrorCode.protocolError, "WINDOW_UPDATE of 0");
+    if (stream.sendWindow + increment > MAX_WINDOW_BYTES) {
+      return this.failStream(stream, ErrorCode.flowControlError, "the stream's window is too large");
+    }
+    stream.sendWindow += increment;
+    if (stream.held !== undefined) {
+      this.scheduler.enqueue(stream);
+      this.scheduler.pump();
     }
   }
 
@@ -304,7 +374,7 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
   /** @internal The user gives a stream up. */
   resetByUser(stream: AnyStream, cause: ResetCause): void {
     this.#forget(stream, stream.remoteEnded);
-    if (!this.dead) this.writer.resetStream(stream.id, cause.http2Code ?? codeOf(cause.code));
+    if (!this.dead) this.writer.resetStream(stream.id, cause.http2Code ?? errorCodeOf(cause.code));
     this.onStreamGone(stream);
   }
 
@@ -362,18 +432,6 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
     this.#lose(stream, new ResetCause("refused", detail, ErrorCode.refusedStream));
   }
 
-  /** A connection error: GOAWAY, then the end. */
-  protected fail(code: number, detail: string): void {
-    if (this.dead) return;
-    this.dead = true;
-    this.closing = true;
-    this.#reader.stop();
-    this.writer.goaway(this.lastPeerStreamId, code, detail);
-    this.#loseAll(new ResetCause("protocol", `${errorName(code)}: ${detail}`, code));
-    this.onConnectionFault(code, detail);
-    this.#endConnection();
-  }
-
   #endConnection(): void {
     if (this.connection.closed) return;
     this.#headTimer?.cancel();
@@ -421,131 +479,6 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
     }
   }
 
-  protected countUseless(what: string): void {
-    if (!this.#useless.spend()) this.fail(ErrorCode.enhanceYourCalm, `too many ${what}`);
-  }
-
-  #watchHead(): Timer {
-    const headsBefore = this.#block.begun;
-    const framesBefore = this.#reader.begun;
-    return this.options.clock.after(this.options.limits.headTimeoutMs, () => {
-      this.#headTimer = undefined;
-      const torn = this.#reader.midFrame && this.#reader.begun === framesBefore;
-      const stuck = this.#block.open && this.#block.begun === headsBefore;
-      if (torn || stuck || !this.#settingsReceived) this.fail(ErrorCode.protocolError, "a head was not ended in time");
-    });
-  }
-
-  #onUnknownData(streamId: number): void {
-    if (this.isIdle(streamId)) return this.fail(ErrorCode.protocolError, "DATA on an idle stream");
-    const end = this.closedStreams.endOf(streamId);
-    if (end === "ended by the peer" || (end === "unknown" && !this.closedStreams.incomplete)) {
-      this.fail(ErrorCode.streamClosed, "DATA on a closed stream");
-    }
-  }
-
-  #onHeaders(flags: number, streamId: number, bytes: Buffer, from: number, to: number): void {
-    if (streamId === 0) return this.fail(ErrorCode.protocolError, "HEADERS on stream 0");
-    let start = from;
-    let end = to;
-    let dependsOn = -1;
-    if ((flags & Flag.padded) !== 0) {
-      if (start === end) return this.fail(ErrorCode.frameSizeError, "padded HEADERS without pad length");
-      end -= bytes[start] as number;
-      start++;
-    }
-    if ((flags & Flag.priority) !== 0) {
-      if (to - start < 5) return this.fail(ErrorCode.frameSizeError, "HEADERS too short for its priority");
-      dependsOn = readUint31(bytes, start);
-      start += 5;
-    }
-    if (start > end) return this.fail(ErrorCode.protocolError, "padding is longer than its HEADERS frame");
-    const endStream = (flags & Flag.endStream) !== 0;
-    if ((flags & Flag.endHeaders) !== 0) this.#decode(streamId, endStream, dependsOn, bytes, start, end);
-    else this.#block.begin(streamId, endStream, dependsOn, bytes, start, end);
-  }
-
-  #onContinuation(flags: number, bytes: Buffer, start: number, end: number): void {
-    const block = this.#block;
-    if (!block.open) return this.fail(ErrorCode.protocolError, "CONTINUATION without HEADERS");
-    if (!block.add(bytes, start, end)) return this.fail(ErrorCode.enhanceYourCalm, "the header block is too large");
-    if ((flags & Flag.endHeaders) === 0) return;
-    const whole = block.take();
-    this.#decode(block.streamId, block.endStream, block.dependsOn, whole, 0, whole.length);
-  }
-
-  #decode(streamId: number, endStream: boolean, dependsOn: number, bytes: Buffer, start: number, end: number): void {
-    this.head.begin();
-    const error = this.#decoder.decode(bytes, start, end, this.head);
-    if (error !== undefined) return this.fail(ErrorCode.compressionError, error);
-    const stream = this.streams.get(streamId);
-    if (dependsOn === streamId) this.head.flaw ||= "stream depends on itself";
-    if (stream === undefined) this.onUnknownHead(streamId, endStream);
-    else if (stream.remoteEnded) this.failStream(stream, ErrorCode.streamClosed, "HEADERS after END_STREAM");
-    else this.onStreamHead(stream, endStream);
-  }
-
-  #onPriority(streamId: number, bytes: Buffer, start: number, end: number): void {
-    if (streamId === 0) return this.fail(ErrorCode.protocolError, "PRIORITY on stream 0");
-    if (end - start !== 5) return this.#streamError(streamId, ErrorCode.frameSizeError, "PRIORITY of wrong length");
-    if (readUint31(bytes, start) === streamId) {
-      return this.#streamError(streamId, ErrorCode.protocolError, "stream depends on itself");
-    }
-    return this.countUseless("PRIORITY frames");
-  }
-
-  #onResetStream(streamId: number, bytes: Buffer, start: number, end: number): void {
-    if (streamId === 0) return this.fail(ErrorCode.protocolError, "RST_STREAM on stream 0");
-    if (end - start !== 4) return this.fail(ErrorCode.frameSizeError, "RST_STREAM of wrong length");
-    if (this.isIdle(streamId)) return this.fail(ErrorCode.protocolError, "RST_STREAM on an idle stream");
-    const stream = this.streams.get(streamId);
-    if (stream !== undefined) {
-      const code = readUint32(bytes, start);
-      this.#lose(stream, new ResetCause(causeOf(code), `the peer reset the stream: ${errorName(code)}`, code));
-    }
-    if (!this.#resets.spend()) this.fail(ErrorCode.enhanceYourCalm, "too many streams were reset");
-  }
-
-  #onSettings(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
-    const length = end - start;
-    if (streamId !== 0) return this.fail(ErrorCode.protocolError, "SETTINGS on a stream");
-    if ((flags & Flag.ack) !== 0) {
-      if (length !== 0) this.fail(ErrorCode.frameSizeError, "SETTINGS acknowledgement with content");
-      return;
-    }
-    if (length % 6 !== 0) return this.fail(ErrorCode.frameSizeError, "SETTINGS of wrong length");
-    this.#settingsReceived = true;
-    for (let at = start; at < end && !this.dead; at += 6) {
-      this.#applySetting(((bytes[at] as number) << 8) | (bytes[at + 1] as number), readUint32(bytes, at + 2));
-    }
-    if (this.dead) return;
-    this.writer.settingsAck();
-    this.countUseless("SETTINGS frames");
-    this.onPeerSettings();
-    this.scheduler.pump();
-  }
-
-  #applySetting(id: number, value: number): void {
-    switch (id) {
-      case SettingId.headerTableSize:
-        this.writer.encoder.setPeerTableBytes(value);
-        break;
-      case SettingId.enablePush:
-        if (value > 1) return this.fail(ErrorCode.protocolError, `SETTINGS_ENABLE_PUSH ${value}`);
-        break;
-      case SettingId.initialWindowSize:
-        if (value > MAX_WINDOW_BYTES) return this.fail(ErrorCode.flowControlError, `initial window of ${value}`);
-        return this.#changeStreamWindows(value);
-      case SettingId.maxFrameSize:
-        if (value < MAX_FRAME_BYTES || value > 0xff_ffff) {
-          return this.fail(ErrorCode.protocolError, `SETTINGS_MAX_FRAME_SIZE ${value}`);
-        }
-        break;
-      default:
-    }
-    return this.onPeerSetting(id, value);
-  }
-
   #changeStreamWindows(size: number): void {
     const difference = size - this.peerStreamWindow;
     this.peerStreamWindow = size;
@@ -558,87 +491,22 @@ export abstract class Http2Session implements ConnectionHandler, FrameSink {
     }
   }
 
-  #onPing(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
-    if (streamId !== 0) return this.fail(ErrorCode.protocolError, "PING on a stream");
-    if (end - start !== 8) return this.fail(ErrorCode.frameSizeError, "PING of wrong length");
-    if ((flags & Flag.ack) !== 0) return this.onPingAck();
-    this.writer.ping(true, bytes, start);
-    return this.countUseless("PING frames");
+  /** Watches what has begun and not ended; what begins later has its own time. */
+  #watch(): Timer {
+    const { progress } = this.#inbound;
+    return this.options.clock.after(this.options.limits.headTimeoutMs, () => {
+      this.#headTimer = undefined;
+      if (!this.#inbound.unfinished) return;
+      if (this.#inbound.progress !== progress) this.#headTimer = this.#watch();
+      else this.fail(ErrorCode.protocolError, "a head was not ended in time");
+    });
   }
 
-  #onGoaway(streamId: number, bytes: Buffer, start: number, end: number): void {
-    if (streamId !== 0) return this.fail(ErrorCode.protocolError, "GOAWAY on a stream");
-    if (end - start < 8) return this.fail(ErrorCode.frameSizeError, "GOAWAY of wrong length");
-    const code = readUint32(bytes, start + 4);
-    const detail = bytes.toString("latin1", start + 8, Math.min(end, start + 8 + 200));
-    this.onPeerGoaway(readUint31(bytes, start), code, detail);
-    return this.countUseless("GOAWAY frames");
-  }
-
-  #onWindowUpdate(streamId: number, bytes: Buffer, start: number, end: number): void {
-    if (end - start !== 4) return this.fail(ErrorCode.frameSizeError, "WINDOW_UPDATE of wrong length");
-    const increment = readUint31(bytes, start);
-    if (streamId === 0) {
-      if (increment === 0) return this.fail(ErrorCode.protocolError, "WINDOW_UPDATE of 0");
-      if (this.scheduler.window + increment > MAX_WINDOW_BYTES) {
-        return this.fail(ErrorCode.flowControlError, "the connection's window is too large");
-      }
-      this.scheduler.window += increment;
-      return this.scheduler.pump();
+  #onUnknownData(streamId: number): void {
+    if (this.isIdle(streamId)) return this.fail(ErrorCode.protocolError, "DATA on an idle stream");
+    const end = this.closedStreams.endOf(streamId);
+    if (end === "ended by the peer" || (end === "unknown" && !this.closedStreams.incomplete)) {
+      this.fail(ErrorCode.streamClosed, "DATA on a closed stream");
     }
-    const stream = this.streams.get(streamId);
-    if (stream === undefined) {
-      if (this.isIdle(streamId)) this.fail(ErrorCode.protocolError, "WINDOW_UPDATE on an idle stream");
-      return;
-    }
-    if (increment === 0) return this.failStream(stream, ErrorCode.protocolError, "WINDOW_UPDATE of 0");
-    if (stream.sendWindow + increment > MAX_WINDOW_BYTES) {
-      return this.failStream(stream, ErrorCode.flowControlError, "the stream's window is too large");
-    }
-    stream.sendWindow += increment;
-    if (stream.held !== undefined) {
-      this.scheduler.enqueue(stream);
-      this.scheduler.pump();
-    }
-  }
-
-  #streamError(streamId: number, code: number, detail: string): void {
-    const stream = this.streams.get(streamId);
-    if (stream === undefined) this.refuseStream(streamId, code);
-    else this.failStream(stream, code, detail);
-  }
-}
-
-/** The error code that tells a peer why we give a stream up. */
-function codeOf(reset: ResetCode): number {
-  switch (reset) {
-    case "refused":
-      return ErrorCode.refusedStream;
-    case "cancelled":
-    case "timeout":
-      return ErrorCode.cancel;
-    case "protocol":
-      return ErrorCode.protocolError;
-    case "connect":
-      return ErrorCode.connectError;
-    case "overflow":
-      return ErrorCode.enhanceYourCalm;
-    case "closed":
-    case "internal":
-      return ErrorCode.internalError;
-    default:
-      return reset satisfies never;
-  }
-}
-
-function causeOf(code: number): ResetCode {
-  switch (code) {
-    case ErrorCode.refusedStream:
-      return "refused";
-    case ErrorCode.noError:
-    case ErrorCode.cancel:
-      return "cancelled";
-    default:
-      return "protocol";
   }
 }
