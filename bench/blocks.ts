@@ -2,6 +2,7 @@
  * Interleaving: all subjects are measured in every block, in an order that turns round from block to block (ABBA), so
  * that what drifts meets all alike. A block is dropped only for a reason from outside that was fixed beforehand.
  */
+import { PAIRS_MIN } from "./report.ts";
 import { coresSince, coreTimes, stolenShare } from "./proc.ts";
 
 /** The share of time stolen by the hypervisor above which a whole block does not count. */
@@ -40,5 +41,6 @@ export async function interleave<S extends { readonly name: string }, T>(
 /** What the report says about the blocks. */
 export function blocksNote({ blocks, dropped }: Measured<unknown>): string {
   const steal = `${STEAL_MAX * 100} % steal`;
-  return `${blocks} blocks; ${dropped === 0 ? `none dropped for more than ${steal}` : `${dropped} dropped for more than ${steal}`}`;
+  const kept = dropped === 0 ? `none dropped for more than ${steal}` : `${dropped} dropped for more than ${steal}`;
+  return `${blocks} blocks; ${kept}${blocks - dropped < PAIRS_MIN ? "; too few to trust the intervals" : ""}`;
 }

@@ -10,7 +10,7 @@ export interface Column {
 /** A limit that the project set itself, for a ratio or for a plain number. */
 export interface Bar {
   readonly text: string;
-  /** "undecided": the confidence interval lies across the bar. */
+  /** "undecided": the confidence interval lies across the bar, or is of too few blocks. */
   readonly verdict: "holds" | "missed" | "undecided";
 }
 
@@ -36,7 +36,11 @@ export interface Report {
   readonly sections: readonly Section[];
 }
 
-export function ratioBar(what: string, limit: number, { low, high }: Interval): Bar {
+/** Pairs below which an interval means little, and decides nothing: of five, one in sixteen is all on one side. */
+export const PAIRS_MIN = 6;
+
+export function ratioBar(what: string, limit: number, { low, high }: Interval, pairs: number): Bar {
+  if (pairs < PAIRS_MIN) return { text: `≤ ${limit} × ${what}`, verdict: "undecided" };
   const verdict = high <= limit ? "holds" : low > limit ? "missed" : "undecided";
   return { text: `≤ ${limit} × ${what}`, verdict };
 }

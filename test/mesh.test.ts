@@ -55,13 +55,13 @@ describe("a request through two sidecars", () => {
   it("is measured on both sides, with Linkerd's names", async () => {
     const count = async (workload: string, ...labels: string[]): Promise<number> =>
       metricSum(await mesh.metrics(workload), "response_total", ...labels);
-    const before = await count("caller", 'direction="outbound"', 'dst_service="price"', 'classification="success"');
+    const already = await count("caller", 'direction="outbound"', 'dst_service="price"', 'classification="success"');
     await call(mesh.outbound, "price");
     assert.equal(
       await count("caller", 'direction="outbound"', 'dst_service="price"', 'classification="success"'),
-      before + 1,
+      already + 1,
     );
-    assert.equal(await count("price-1", 'direction="inbound"', 'classification="success"'), before + 1);
+    assert.equal(await count("price-1", 'direction="inbound"', 'classification="success"'), already + 1);
     await call(mesh.outbound, "price", "/status/503");
     assert.equal(await count("price-1", 'direction="inbound"', 'status_code="503"', 'classification="failure"'), 1);
   });
@@ -85,11 +85,11 @@ describe("a request through two sidecars", () => {
   });
 
   it("is given up on the far side when its caller vanishes", async () => {
-    const before = application.requests;
+    const already = application.requests;
     const request = http.request(`${mesh.outbound}/silence`, { headers: { Host: "price" }, agent: false });
     request.on("error", () => {});
     request.end();
-    await until("the application has the request", () => application.requests > before);
+    await until("the application has the request", () => application.requests > already);
     request.destroy();
     await until("the application's sidecar has given it up", async () => {
       const text = await mesh.metrics("price-1");
@@ -98,7 +98,7 @@ describe("a request through two sidecars", () => {
   });
 
   it("gets 400 for what is no HTTP, and nothing reaches the application", async () => {
-    const before = application.requests;
+    const already = application.requests;
     const url = new URL(mesh.outbound);
     const socket = net.connect(Number(url.port), url.hostname);
     socket.write("GET / HTTP/1.1\r\nHost: price\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
@@ -106,7 +106,7 @@ describe("a request through two sidecars", () => {
     for await (const chunk of socket) text += String(chunk);
     assert.match(text, /^HTTP\/1\.1 400 /);
     assert.match(text, /heddle-error: HED1010 bad_request/i);
-    assert.equal(application.requests, before);
+    assert.equal(application.requests, already);
   });
 });
 
@@ -130,12 +130,12 @@ describe("an application that is away", () => {
     const mesh = await startMesh([instance("pair", "pair-1", one), instance("pair", "pair-2", two)]);
     for (let i = 0; i < 20; i++) assert.equal((await call(mesh.outbound, "pair")).status, 200);
     two.close();
-    const before = one.requests;
+    const already = one.requests;
     for (let i = 0; i < 100; i++) {
       const options = i % 2 === 0 ? {} : { method: "POST", body: "data" };
       assert.equal((await call(mesh.outbound, "pair", "/", options)).status, 200, `request ${i}`);
     }
-    assert.equal(one.requests - before, 100);
+    assert.equal(one.requests - already, 100);
     await mesh.close();
     one.close();
   });
@@ -215,16 +215,16 @@ describe("draining", () => {
     const mesh = await startMesh([instance("pair", "pair-1", one), instance("pair", "pair-2", two)]);
     const agent = new http.Agent({ keepAlive: true, maxSockets: 16 });
     const statuses: number[] = [];
-    let stop = false;
+    const traffic = { on: true };
     const work = async (): Promise<void> => {
-      while (!stop) statuses.push((await call(mesh.outbound, "pair", "/", { agent })).status);
+      while (traffic.on) statuses.push((await call(mesh.outbound, "pair", "/", { agent })).status);
     };
     const workers = Array.from({ length: 16 }, work);
     await until("there is traffic", () => statuses.length > 50);
     await mesh.sidecars.get("pair-1")?.drain();
     const at = statuses.length;
     await until("traffic goes on", () => statuses.length > at + 50);
-    stop = true;
+    traffic.on = false;
     await Promise.all(workers);
     assert.deepEqual([...new Set(statuses)], [200]);
     agent.destroy();

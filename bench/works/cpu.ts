@@ -89,7 +89,9 @@ function toRow(name: string, bySubject: ReadonlyMap<string, readonly Turn[]>, pe
   if (name !== ONE_SIDECAR) return { subject: name, values, ratio };
   // A proxy that refuses requests is cheap: its figure counts for nothing.
   const bar =
-    values.failures === 0 ? ratioBar(peer, RATIO_MAX, ratio) : valueBar("no failed request", 0, values.failures);
+    values.failures === 0
+      ? ratioBar(peer, RATIO_MAX, ratio, turns.length)
+      : valueBar("no failed request", 0, values.failures);
   return { subject: name, values, ratio, bars: [bar] };
 }
 

@@ -39,13 +39,16 @@ export async function up(meshFile: string): Promise<Up> {
   const state = await mkdtemp(join(tmpdir(), "heddle-test-"));
   const child = spawn(
     process.execPath,
-    [
-      heddle,
-      "up",
-      ...["-f", meshFile, "--state-dir", state, "--base-port", `${base}`, "--no-color"],
-      ...["--outbound", `127.0.0.1:${outbound}`, "--admin", `127.0.0.1:${admin}`],
-      ...["--api", `127.0.0.1:${api}`, "--xds", `127.0.0.1:${xds}`],
-    ],
+    [heddle, "up", "-f", meshFile, "--state-dir", state, "--base-port", `${base}`, "--no-color"].concat([
+      "--outbound",
+      `127.0.0.1:${outbound}`,
+      "--admin",
+      `127.0.0.1:${admin}`,
+      "--api",
+      `127.0.0.1:${api}`,
+      "--xds",
+      `127.0.0.1:${xds}`,
+    ]),
     { stdio: ["ignore", "pipe", "pipe"] },
   );
   let output = "";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import fc from "fast-check";
+import * as fc from "fast-check";
 
 import { defaultRoute, type Route, type RouteMatch } from "../../model/route.ts";
 import type { HeaderList, RequestHead } from "../../protocol/exchange.ts";
