@@ -12,6 +12,9 @@ export const LARGE_BLOCK_BYTES = 64 * 1024;
 /** Free blocks of each size kept for reuse; what comes back above that is left to the garbage collector. */
 export const FREE_BLOCKS_MAX = 64;
 
+/** Copies up to this size are not worth a block. */
+const TINY_BYTES = 4 * 1024;
+
 const freeSmall: Buffer[] = [];
 const freeLarge: Buffer[] = [];
 
@@ -31,6 +34,24 @@ export function acquireBlock(length: number): Buffer {
 export function releaseBlock(block: Buffer): void {
   const free = block.length === SMALL_BLOCK_BYTES ? freeSmall : freeLarge;
   if (free.length < FREE_BLOCKS_MAX) free.push(block);
+}
+
+/**
+ * A copy of some bytes, in a block if they fit into one, to be given back with {@link releaseCopy}. Bodies that wait go
+ * through here: left to the garbage collector, such copies pile up faster than it runs.
+ */
+export function copyBytes(bytes: Uint8Array): Buffer {
+  if (bytes.length > LARGE_BLOCK_BYTES || bytes.length <= TINY_BYTES) return Buffer.from(bytes);
+  const block = acquireBlock(bytes.length);
+  block.set(bytes);
+  return block.subarray(0, bytes.length);
+}
+
+/** Gives back what {@link copyBytes} gave. The caller must not touch it again. */
+export function releaseCopy(copy: Buffer): void {
+  const size = copy.buffer.byteLength;
+  if (copy.byteOffset !== 0 || (size !== SMALL_BLOCK_BYTES && size !== LARGE_BLOCK_BYTES)) return;
+  if (copy.length > TINY_BYTES) releaseBlock(Buffer.from(copy.buffer as ArrayBuffer));
 }
 
 /** Blocks of both sizes waiting for reuse. */

@@ -56,6 +56,8 @@ export class Connection {
   readonly #socket: net.Socket;
   #block: Buffer | undefined;
   #used = 0;
+  /** Blocks that the kernel has not taken in whole yet. */
+  #unsent: Buffer[] = [];
   #dirty = false;
   #waiting = false;
   #error: Error | undefined;
@@ -152,8 +154,13 @@ export class Connection {
     }
     this.#socket.write(used === block.length ? block : block.subarray(0, used));
     // libuv tries the write at once: nothing left in the stream means that the kernel has the bytes.
-    if (this.#socket.writableLength === 0) releaseBlock(block);
-    else this.#waiting ||= this.#socket.writableNeedDrain;
+    if (this.#socket.writableLength === 0) {
+      releaseBlock(block);
+      if (this.#unsent.length > 0) this.#releaseUnsent();
+    } else {
+      this.#unsent.push(block);
+      this.#waiting ||= this.#socket.writableNeedDrain;
+    }
   }
 
   /** Stops reading: the peer is held back by the kernel's receive window. Idempotent. */
@@ -215,7 +222,14 @@ export class Connection {
     return false;
   }
 
+  /** The kernel has everything: 64 KiB at a time, left to the garbage collector they would pile up faster than it runs. */
+  #releaseUnsent(): void {
+    for (const block of this.#unsent) releaseBlock(block);
+    this.#unsent.length = 0;
+  }
+
   #drained(): void {
+    if (this.#socket.writableLength === 0) this.#releaseUnsent();
     if (!this.#waiting) return;
     this.#waiting = false;
     this.handler.onDrain();
@@ -223,6 +237,8 @@ export class Connection {
 
   #closed(): void {
     this.closed = true;
+    // Not given back: a write that was under way may still read them.
+    this.#unsent.length = 0;
     if (this.#block !== undefined) {
       releaseBlock(this.#block);
       this.#block = undefined;

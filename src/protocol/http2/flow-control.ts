@@ -4,6 +4,7 @@
  * Bytes that the peer's windows do not allow yet are copied and held with their stream. A stream that has room in its own
  * window waits in line for the connection's; those in line send one frame each in turn, so no stream starves another.
  */
+import { copyBytes, releaseCopy } from "../../net/blocks.ts";
 import type { Connection } from "../../net/connection.ts";
 import type { HeaderList } from "../exchange.ts";
 import type { FrameWriter } from "./frame-writer.ts";
@@ -60,7 +61,7 @@ export class SendScheduler {
     if (allowed > 0) this.#write(stream, chunk, 0, allowed, false);
     if (stream.held === undefined) stream.held = [];
     if (length > allowed) {
-      stream.held.push(Buffer.from(allowed === 0 ? chunk : chunk.subarray(allowed)));
+      stream.held.push(copyBytes(allowed === 0 ? chunk : chunk.subarray(allowed)));
       stream.heldBytes += length - allowed;
     }
     stream.heldEnd = end;
@@ -119,6 +120,7 @@ export class SendScheduler {
 
   /** Forgets a stream that was closed, and what it has not sent. */
   drop(stream: Http2Stream): void {
+    stream.held?.forEach(releaseCopy);
     stream.held = undefined;
     stream.heldBytes = 0;
     stream.heldFrom = 0;
@@ -148,13 +150,15 @@ export class SendScheduler {
     if (count <= 0) return;
     const last = count === stream.heldBytes;
     stream.heldBytes -= count;
+    this.#write(stream, chunk, from, from + count, last && stream.heldEnd);
+    if (stream.held !== held) return;
     if (from + count === chunk.length) {
       held.shift();
       stream.heldFrom = 0;
+      releaseCopy(chunk);
     } else {
       stream.heldFrom = from + count;
     }
-    this.#write(stream, chunk, from, from + count, last && stream.heldEnd);
     if (!last) {
       this.enqueue(stream);
       return;

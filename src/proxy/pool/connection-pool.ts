@@ -7,6 +7,7 @@
 import type { Clock, Timer } from "../../net/clock.ts";
 import type { Connection } from "../../net/connection.ts";
 import type { ClientConnection, ClientOwner } from "../../protocol/exchange.ts";
+import { type Place, WaitList } from "./wait-list.ts";
 
 /** Connections of one pool for HTTP/1, where each carries one request at a time. Linkerd: 10,000 per endpoint. */
 export const HTTP1_CONNECTIONS_MAX = 10_000;
@@ -59,7 +60,7 @@ export class ConnectionPool {
   readonly #all = new Set<Pooled>();
   /** Those that had room when last looked at, the newest used last. */
   readonly #free: Pooled[] = [];
-  readonly #waiters: PoolWaiter[] = [];
+  readonly #waiters = new WaitList<PoolWaiter>();
   readonly #attempts = new Set<() => void>();
   #sweep: Timer | undefined;
   #closed = false;
@@ -93,16 +94,15 @@ export class ConnectionPool {
     return undefined;
   }
 
-  /** Waits for a connection, opening one if there may be more. Bounded by the caller's limit of requests in flight. */
-  wait(waiter: PoolWaiter): void {
-    this.#waiters.push(waiter);
+  /**
+   * Waits for a connection, opening one if there may be more. Bounded by the caller's limit of requests in flight.
+   *
+   * @returns the place in the line, for a waiter that loses interest
+   */
+  wait(waiter: PoolWaiter): Place<PoolWaiter> {
+    const place = this.#waiters.push(waiter);
     this.#open();
-  }
-
-  /** The waiter has lost interest. */
-  leave(waiter: PoolWaiter): void {
-    const at = this.#waiters.indexOf(waiter);
-    if (at >= 0) this.#waiters.splice(at, 1);
+    return place;
   }
 
   /** Lets exchanges finish, then closes their connections. Waiters get an error. Idempotent. */
@@ -113,7 +113,7 @@ export class ConnectionPool {
     for (const giveUp of this.#attempts) giveUp();
     this.#attempts.clear();
     for (const pooled of [...this.#all]) pooled.client?.shutdown();
-    this.#failWaiters(new Error("the endpoint was removed"));
+    for (const waiter of this.#waiters.takeAll()) waiter.onConnectError(new Error("the endpoint was removed"));
   }
 
   /** Closes everything at once. */
@@ -126,8 +126,10 @@ export class ConnectionPool {
   becameAvailable(pooled: Pooled): void {
     const client = pooled.client;
     if (client === undefined) return;
-    while (this.#waiters.length > 0 && client.available > 0) {
-      (this.#waiters.shift() as PoolWaiter).onConnection(client);
+    while (client.available > 0) {
+      const waiter = this.#waiters.shift();
+      if (waiter === undefined) break;
+      waiter.onConnection(client);
     }
     if (client.available === 0) return;
     if (!pooled.free) {
@@ -162,7 +164,7 @@ export class ConnectionPool {
     const giveUp = this.#options.connect((error, connection) => {
       this.#attempts.delete(giveUp);
       if (connection === undefined) {
-        this.#failWaiters(error ?? new Error("no connection"));
+        this.#failed(error ?? new Error("no connection"));
         return;
       }
       const pooled = new Pooled(this);
@@ -174,8 +176,11 @@ export class ConnectionPool {
     this.#attempts.add(giveUp);
   }
 
-  #failWaiters(error: Error): void {
-    for (const waiter of this.#waiters.splice(0)) waiter.onConnectError(error);
+  /** Each HTTP/1 attempt was made for one who waits, so one is told; all wait for the same HTTP/2 attempt. */
+  #failed(error: Error): void {
+    const told = this.#options.multiplexed ? this.#waiters.takeAll() : [this.#waiters.shift()];
+    for (const waiter of told) waiter?.onConnectError(error);
+    if (!this.#closed) this.#open();
   }
 
   #sweepIdle(): void {
