@@ -13,6 +13,7 @@ import { pickOfTwo } from "./balance/p2c.ts";
 import { Dispatch } from "./dispatch.ts";
 import type { BalancedEndpoint } from "./endpoint.ts";
 import { failureCause, failures } from "./failure.ts";
+import { type Place, WaitList } from "./pool/wait-list.ts";
 import type { HttpService } from "./service.ts";
 
 export interface BackendContext {
@@ -31,6 +32,14 @@ export interface BackendContext {
   readonly onRepeat: () => void;
 }
 
+/** What wants an endpoint: a request or a byte stream. */
+export interface Seeker {
+  /** The balancer has chosen. */
+  assign(endpoint: BalancedEndpoint): void;
+  /** There is none to be had. */
+  fail(cause: ResetCause): void;
+}
+
 export class Backend implements HttpService {
   /** @internal */
   readonly single: boolean;
@@ -39,7 +48,7 @@ export class Backend implements HttpService {
 
   readonly #endpoints = new Map<string, BalancedEndpoint>();
   #ready: BalancedEndpoint[] = [];
-  #queue: Dispatch[] = [];
+  readonly #queue = new WaitList<Seeker>();
   #inFlight = 0;
   #failfast = false;
   #failfastTimer: Timer | undefined;
@@ -87,7 +96,7 @@ export class Backend implements HttpService {
       const detail = `${this.#context.name} has ${this.#policy.maxInFlight} requests in flight, its limit`;
       queueMicrotask(() => dispatch.fail(failureCause(failures.loadShed, "overflow", detail)));
     } else {
-      this.place(dispatch, undefined, undefined);
+      dispatch.seek(undefined, undefined);
     }
     return dispatch;
   }
@@ -99,61 +108,65 @@ export class Backend implements HttpService {
     for (const endpoint of endpoints) {
       if (endpoint.health === "healthy") wanted.set(endpointKey(endpoint), endpoint);
     }
+    const removed: BalancedEndpoint[] = [];
     for (const [key, known] of this.#endpoints) {
       const next = wanted.get(key);
       if (next !== undefined && sameTarget(next, known.endpoint)) continue;
       this.#endpoints.delete(key);
-      known.close();
+      removed.push(known);
     }
     for (const [key, endpoint] of wanted) {
-      const known = this.#endpoints.get(key);
-      if (known === undefined)
-        this.#endpoints.set(
-          key,
-          this.#context.endpoint(endpoint, () => this.#refresh()),
-        );
+      if (this.#endpoints.has(key)) continue;
+      this.#endpoints.set(
+        key,
+        this.#context.endpoint(endpoint, () => this.#refresh()),
+      );
     }
     this.#refresh();
+    // Last, because who waits for a connection of theirs looks for another endpoint at once.
+    for (const endpoint of removed) endpoint.close();
   }
 
-  /** An endpoint to connect to for a byte stream, or undefined. */
-  pick(avoid?: BalancedEndpoint): BalancedEndpoint | undefined {
-    const candidates =
-      avoid === undefined || this.#ready.length < 2 ? this.#ready : this.#ready.filter((e) => e !== avoid);
-    return pickOfTwo(candidates, this.#context.clock.now(), this.#context.random);
-  }
-
-  /** Lets what is in flight finish; what waits fails. */
+  /** Lets what is in flight finish; what waits fails. Idempotent. */
   close(): void {
+    if (this.#closed) return;
     this.#closed = true;
     this.#failfastTimer?.cancel();
-    for (const endpoint of this.#endpoints.values()) endpoint.close();
-    this.#endpoints.clear();
     this.#ready = [];
-    this.#failQueue("the service was removed");
+    const endpoints = [...this.#endpoints.values()];
+    this.#endpoints.clear();
+    for (const endpoint of endpoints) endpoint.close();
+    for (const seeker of this.#queue.takeAll()) seeker.fail(this.#removed());
   }
 
+  /** Cuts what is in flight, too. */
   destroy(): void {
-    for (const endpoint of this.#endpoints.values()) endpoint.destroy();
+    const endpoints = [...this.#endpoints.values()];
     this.close();
+    for (const endpoint of endpoints) endpoint.destroy();
   }
 
-  /** @internal Gives a request its endpoint, or a place in the queue. */
-  place(dispatch: Dispatch, failed: BalancedEndpoint | undefined, cause: ResetCause | undefined): void {
-    const endpoint = this.pick(failed);
+  /**
+   * Finds an endpoint: `assign` is called from within, or `fail` later, or the seeker waits.
+   *
+   * @param failed the endpoint that was tried last; avoided if there is another
+   * @param cause why it failed
+   * @returns the place in the queue, for who waits and loses interest
+   */
+  place(
+    seeker: Seeker,
+    failed: BalancedEndpoint | undefined,
+    cause: ResetCause | undefined,
+  ): Place<Seeker> | undefined {
+    const endpoint = this.#pick(failed);
     if (endpoint !== undefined) {
-      dispatch.assign(endpoint);
-      return;
+      seeker.assign(endpoint);
+      return undefined;
     }
     const refusal = this.#refusal(cause);
-    if (refusal !== undefined) queueMicrotask(() => dispatch.fail(refusal));
-    else this.#queue.push(dispatch);
-  }
-
-  /** @internal The caller has lost interest in a queued request. */
-  withdraw(dispatch: Dispatch): void {
-    const at = this.#queue.indexOf(dispatch);
-    if (at >= 0) this.#queue.splice(at, 1);
+    if (refusal === undefined) return this.#queue.push(seeker);
+    queueMicrotask(() => seeker.fail(refusal));
+    return undefined;
   }
 
   /** @internal */
@@ -161,7 +174,7 @@ export class Backend implements HttpService {
     this.#context.onRepeat();
   }
 
-  /** @internal An endpoint answers again. */
+  /** An endpoint answers again. */
   answered(): void {
     this.#failfast = false;
     if (this.#failfastTimer === undefined) return;
@@ -175,10 +188,20 @@ export class Backend implements HttpService {
     if (this.#inFlight === 0) this.#idleSince = this.#context.clock.now();
   }
 
+  #pick(avoid: BalancedEndpoint | undefined): BalancedEndpoint | undefined {
+    const candidates =
+      avoid === undefined || this.#ready.length < 2 ? this.#ready : this.#ready.filter((e) => e !== avoid);
+    return pickOfTwo(candidates, this.#context.clock.now(), this.#context.random);
+  }
+
+  #removed(): ResetCause {
+    return failureCause(failures.failfast, "refused", `${this.#context.name} was removed`);
+  }
+
   #refusal(cause: ResetCause | undefined): ResetCause | undefined {
+    if (this.#closed) return this.#removed();
     const { name } = this.#context;
     const last = cause === undefined ? "" : `; the last one: ${cause.detail}`;
-    if (this.#closed) return failureCause(failures.failfast, "refused", `${name} was removed`);
     this.#awaitEndpoint();
     if (this.#failfast) {
       const known = this.#endpoints.size === 0 ? "no endpoints" : `${this.#endpoints.size} endpoints, none reachable`;
@@ -200,26 +223,23 @@ export class Backend implements HttpService {
     if (this.#failfast || this.#failfastTimer !== undefined) return;
     this.#failfastTimer = this.#context.clock.after(this.#policy.failfastTimeoutMs, () => {
       this.#failfastTimer = undefined;
+      // One that is ready now has been slow to answer, which is no lack of endpoints.
+      if (this.#ready.length > 0) return;
       this.#failfast = true;
-      this.#failQueue(`none was reachable for ${this.#policy.failfastTimeoutMs} ms`);
+      const { name } = this.#context;
+      const known = this.#endpoints.size === 0 ? "has no endpoints" : `has ${this.#endpoints.size} endpoints`;
+      const detail = `${name} ${known}: none was reachable for ${this.#policy.failfastTimeoutMs} ms`;
+      for (const seeker of this.#queue.takeAll()) seeker.fail(failureCause(failures.failfast, "timeout", detail));
     });
-  }
-
-  #failQueue(why: string): void {
-    const { name } = this.#context;
-    const known = this.#endpoints.size === 0 ? "has no endpoints" : `has ${this.#endpoints.size} endpoints`;
-    for (const dispatch of this.#queue.splice(0)) {
-      dispatch.fail(failureCause(failures.failfast, "timeout", `${name} ${known}: ${why}`));
-    }
   }
 
   /** The set of ready endpoints may have changed. */
   #refresh(): void {
     this.#ready = [...this.#endpoints.values()].filter((endpoint) => endpoint.ready);
     while (this.#queue.length > 0) {
-      const endpoint = this.pick();
+      const endpoint = this.#pick(undefined);
       if (endpoint === undefined) return;
-      (this.#queue.shift() as Dispatch).assign(endpoint);
+      this.#queue.shift()?.assign(endpoint);
     }
   }
 }

@@ -20,13 +20,14 @@ import type {
   ResponseReceiver,
 } from "../protocol/exchange.ts";
 import { ResetCause } from "../protocol/exchange.ts";
-import { grpcStatusOfHead, grpcStatusOfTrailers, isGrpc } from "../protocol/grpc.ts";
+import { GrpcCode, grpcStatusOfHead, grpcStatusOfTrailers, isGrpc } from "../protocol/grpc.ts";
 import { getHeader, removeHeader } from "../protocol/headers.ts";
-import type { Backend } from "./backend.ts";
+import type { Backend, Seeker } from "./backend.ts";
 import type { BalancedEndpoint } from "./endpoint.ts";
 import { failureOf } from "./failure.ts";
 import { packRequest, unpackResponse } from "./original.ts";
 import type { PoolWaiter } from "./pool/connection-pool.ts";
+import type { Place } from "./pool/wait-list.ts";
 
 /** Bytes of a request body kept for sending it again; a longer body is sent once. Linkerd: 64 KiB. */
 export const REPLAY_BYTES_MAX = 64 * 1024;
@@ -37,10 +38,7 @@ export const ATTEMPTS_MAX = 4;
 /** The far sidecar's word that its application has not seen the request. Never comes from outside the mesh, never leaves it. */
 export const UNPROCESSED_HEADER = "heddle-unprocessed";
 
-/** gRPC UNKNOWN, for an answer that should have had a status. */
-const GRPC_UNKNOWN = 2;
-
-export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter {
+export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, Seeker {
   readonly head: RequestHead;
   endpoint: BalancedEndpoint | undefined;
   done = false;
@@ -48,8 +46,13 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter {
   readonly #backend: Backend;
   readonly #clock: Clock;
   readonly #receiver: ResponseReceiver;
+  /** Where it waits, or has waited. */
+  #place: Place<Seeker> | Place<PoolWaiter> | undefined;
   #stream: ClientStream | undefined;
+  /** A loss may just be an idle connection's close that crossed the request. */
   #reused = false;
+  /** An earlier attempt was lost that way: it is not certain any more that nobody has processed the request. */
+  #risked = false;
   #packed = false;
   #startedAt = 0;
   /** The endpoint still counts this request as in flight. */
@@ -62,7 +65,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter {
   /** The request has been handed over in full by the caller. */
   #ended: boolean;
   #paused = false;
-  /** The caller was told to wait while there was no stream. */
+  /** The caller was told to wait, and is to be told when it may go on. */
   #held = false;
   /** What was sent so far; undefined once the request cannot be sent again. */
   #replay: Buffer[] | undefined;
@@ -94,11 +97,17 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter {
       else this.#keep(chunk);
     }
     if (end && this.#answerEnded) this.#finish();
-    return stream.sendData(chunk, end);
+    const writable = stream.sendData(chunk, end);
+    this.#held = !writable;
+    return writable;
   }
 
   sendTrailers(trailers: HeaderList): void {
     if (this.done) return;
+    if (this.#tunnel) {
+      this.sendData(EMPTY, true);
+      return;
+    }
     this.#ended = true;
     this.#trailers = trailers;
     this.#stream?.sendTrailers(trailers);
@@ -107,11 +116,9 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter {
   reset(cause: ResetCause): void {
     if (this.done) return;
     const stream = this.#stream;
-    if (stream === undefined) {
-      if (this.endpoint === undefined) this.#backend.withdraw(this);
-      else this.endpoint.poolFor(this.head).leave(this);
-    } else if (this.#status === 0) this.endpoint?.metrics.failed("cancelled");
-    else if (!this.#answerEnded) this.#account(undefined);
+    if (stream === undefined) this.#place?.leave();
+    else if (this.#status === 0 || cause.code !== "cancelled") this.#countFailure(cause);
+    else if (!this.#answerEnded) this.#account(GrpcCode.cancelled);
     this.#finish();
     stream?.reset(cause);
   }
@@ -128,6 +135,12 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter {
 
   // What the backend and the pool do.
 
+  /** Asks for an endpoint. @param failed, cause as for `Backend.place` */
+  seek(failed: BalancedEndpoint | undefined, cause: ResetCause | undefined): void {
+    const place = this.#backend.place(this, failed, cause);
+    if (place !== undefined) this.#place = place;
+  }
+
   /** The balancer has chosen. */
   assign(endpoint: BalancedEndpoint): void {
     this.endpoint = endpoint;
@@ -136,7 +149,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter {
     endpoint.inFlight++;
     const pool = endpoint.poolFor(this.head);
     const connection = pool.take();
-    if (connection === undefined) pool.wait(this);
+    if (connection === undefined) this.#place = pool.wait(this);
     else this.onConnection(connection);
   }
 
@@ -153,21 +166,20 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter {
     if (this.#paused) stream.pause();
     if (bare || replay === undefined) return;
     if (this.#replayBytes > REPLAY_BYTES_MAX) this.#replay = undefined;
-    let writable = true;
-    for (const [i, chunk] of replay.entries()) {
-      const last = this.#ended && this.#trailers === undefined && i === replay.length - 1;
-      writable = stream.sendData(chunk, last);
-    }
-    if (this.#ended && this.#trailers === undefined && replay.length === 0) stream.sendData(EMPTY, true);
-    if (this.#trailers !== undefined) stream.sendTrailers(this.#trailers);
-    if (this.#held && writable) {
-      this.#held = false;
-      queueMicrotask(() => this.onWritable());
-    }
+    this.#sendAgain(stream, replay);
   }
 
   onConnectError(error: Error): void {
-    this.#failedUnprocessed(new ResetCause("connect", error.message));
+    const { endpoint } = this;
+    if (endpoint?.closed !== true) {
+      this.#failedUnprocessed(new ResetCause("connect", error.message));
+      return;
+    }
+    // Taken off the list while we waited for it: nobody's failure, and no attempt.
+    this.#unload();
+    this.endpoint = undefined;
+    this.attempts--;
+    this.seek(endpoint, undefined);
   }
 
   /** The backend cannot take the request on. */
@@ -183,10 +195,13 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter {
     if (this.done) return;
     const endpoint = this.endpoint as BalancedEndpoint;
     if (head.status < 200 && head.upgrade === "") {
-      this.#receiver.onHead(head, false);
+      // Whoever says so much has the request in hand.
+      this.#reused = false;
+      this.#receiver.onHead(this.#packed ? unpackResponse(head) : head, false);
       return;
     }
-    if (endpoint.meshed && head.status >= 500 && getHeader(head.headers, UNPROCESSED_HEADER) !== undefined) {
+    // A failure of gRPC is a 200 that is all of its answer.
+    if (endpoint.meshed && (head.status >= 500 || end) && getHeader(head.headers, UNPROCESSED_HEADER) !== undefined) {
       removeHeader(head.headers, UNPROCESSED_HEADER);
       if (this.#mayRepeat() && this.attempts < ATTEMPTS_MAX) {
         const stream = this.#stream;
@@ -234,13 +249,26 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter {
       this.#failedUnprocessed(cause);
       return;
     }
-    this.endpoint?.metrics.failed(failureOf(cause).kind);
+    this.#countFailure(cause);
     this.#finish();
     this.#receiver.onReset(cause);
   }
 
   onWritable(): void {
-    if (!this.done) this.#receiver.onWritable();
+    if (this.done) return;
+    this.#held = false;
+    this.#receiver.onWritable();
+  }
+
+  /** What the caller has sent so far, to a stream that has had nothing of it yet. */
+  #sendAgain(stream: ClientStream, chunks: readonly Buffer[]): void {
+    const end = this.#ended && this.#trailers === undefined;
+    let writable = true;
+    for (let i = 0; i < chunks.length; i++) {
+      writable = stream.sendData(chunks[i] as Buffer, end && i === chunks.length - 1);
+    }
+    if (this.#trailers !== undefined) stream.sendTrailers(this.#trailers);
+    if (this.#held && writable) queueMicrotask(() => this.onWritable());
   }
 
   #mayRepeat(): boolean {
@@ -255,14 +283,19 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter {
     this.endpoint = undefined;
     // A kept-alive connection that closed under our hands says nothing bad about its endpoint.
     const unlucky = cause.code === "closed";
+    this.#risked ||= unlucky;
     if (!unlucky && !this.#backend.single) endpoint.failed();
     if (this.attempts < ATTEMPTS_MAX && this.#replay !== undefined && (unlucky || !this.#backend.single)) {
       if (cause.code !== "connect") this.#backend.repeated();
-      this.#backend.place(this, endpoint, cause);
+      this.seek(endpoint, cause);
       return;
     }
-    endpoint.metrics.failed(failureOf(cause).kind);
-    this.fail(cause);
+    // "Certainly not processed" would have it sent to one instance after the other, even if it kills each.
+    const honest = this.#risked
+      ? new ResetCause("closed", `an earlier attempt was cut, then: ${cause.detail}`)
+      : cause;
+    endpoint.metrics.failed(failureOf(honest).kind);
+    this.fail(honest);
   }
 
   /** The answer has ended. */
@@ -281,9 +314,14 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter {
     this.#replayBytes += chunk.length;
   }
 
+  /** It ended without a whole answer; an answer that was whole (of a tunnel's two halves) is counted already. */
+  #countFailure(cause: ResetCause): void {
+    if (!this.#answerEnded) this.endpoint?.metrics.failed(failureOf(cause).kind);
+  }
+
   #account(grpcStatus: number | undefined): void {
     const metrics = (this.endpoint as BalancedEndpoint).metrics;
-    if (this.#grpc) metrics.answeredGrpc(this.#status, grpcStatus ?? GRPC_UNKNOWN);
+    if (this.#grpc) metrics.answeredGrpc(this.#status, grpcStatus ?? GrpcCode.unknown);
     else metrics.answered(this.#status);
   }
 

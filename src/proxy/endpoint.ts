@@ -39,7 +39,11 @@ export class BalancedEndpoint implements Loaded {
   /** Requests dispatched and not yet answered. */
   inFlight = 0;
   ready = true;
+  /** It is no longer one of the service's endpoints. */
+  closed = false;
   readonly #context: EndpointContext;
+  /** Its sidecar reads HTTP; behind a port declared opaque it would pass on whatever comes. */
+  readonly #unpacks: boolean;
   readonly #ewma: PeakEwma;
   #failures = 0;
   #rest: Timer | undefined;
@@ -50,6 +54,7 @@ export class BalancedEndpoint implements Loaded {
     this.metrics = context.metrics;
     this.meter = context.meter;
     this.#context = context;
+    this.#unpacks = endpoint.meshed && context.protocol !== "opaque";
     this.#ewma = new PeakEwma(context.clock.now());
   }
 
@@ -59,13 +64,13 @@ export class BalancedEndpoint implements Loaded {
 
   /** Whether HTTP/1 goes to this endpoint packed into HTTP/2. */
   packs(head: RequestHead): boolean {
-    return this.meshed && head.version !== "2" && head.upgrade === "";
+    return this.#unpacks && head.version !== "2" && head.upgrade === "";
   }
 
   poolFor(head: RequestHead): ConnectionPool {
     const { protocol, http1, http2 } = this.#context;
     if (head.upgrade !== "") return http1;
-    if (this.meshed) return http2;
+    if (this.#unpacks) return http2;
     if (protocol === "http") return http1;
     if (protocol === "http2" || protocol === "grpc") return http2;
     return head.version === "2" ? http2 : http1;
@@ -79,7 +84,7 @@ export class BalancedEndpoint implements Loaded {
 
   /** It could not take a request on. */
   failed(): void {
-    if (!this.ready) return;
+    if (!this.ready || this.closed) return;
     const { clock, random, onStateChange } = this.#context;
     const restMs = Math.min(REST_MAX_MS, REST_MIN_MS * 2 ** this.#failures);
     this.#failures++;
@@ -94,15 +99,15 @@ export class BalancedEndpoint implements Loaded {
 
   /** It is no longer an endpoint: what is in flight finishes. */
   close(): void {
+    this.closed = true;
     this.#rest?.cancel();
     this.#context.http1.close();
     this.#context.http2.close();
     this.#context.onClose();
   }
 
-  /** Cuts everything. */
+  /** Cuts everything. Only after {@link close}. */
   destroy(): void {
-    this.#rest?.cancel();
     this.#context.http1.destroy();
     this.#context.http2.destroy();
   }

@@ -1,3 +1,6 @@
+import type { ProxyConfig, SocketAddress } from "../../proxy/config.ts";
+import type { RunningProxy } from "../../proxy/proxy.ts";
+import { Logger } from "../../telemetry/log.ts";
 import { defineCommand } from "../command.ts";
 import { Failure } from "../errors.ts";
 import { parseProxyFlags, PROXY_FLAGS } from "../proxy-flags.ts";
@@ -27,6 +30,7 @@ The first SIGTERM or SIGINT drains: no new work, what is running is finished. A 
     const running = await startProxy(config).catch((error: unknown) => {
       throw isListenError(error) ? new Failure(error.message) : error;
     });
+    announce(config, running);
     return new Promise<number>((resolve) => {
       const drain = (): void => void running.drain().then(() => resolve(0));
       void running.shutdownRequested.then(drain);
@@ -40,6 +44,20 @@ The first SIGTERM or SIGINT drains: no new work, what is running is finished. A 
     });
   },
 });
+
+/** One line that says where it listens: with port 0 the system has chosen. */
+function announce(config: ProxyConfig, { addresses }: RunningProxy): void {
+  const log = new Logger({ level: config.logLevel, format: config.logFormat, sink: process.stderr });
+  const join = (list: readonly SocketAddress[]): string | undefined =>
+    list.length === 0 ? undefined : list.map(({ host, port }) => `${host}:${port}`).join(",");
+  log.info("sidecar is listening", {
+    workload: `${config.workload}.${config.namespace}`,
+    inbound: join(addresses.inbound),
+    outbound: addresses.outbound === undefined ? undefined : join([addresses.outbound]),
+    upstreams: join(addresses.upstreams),
+    admin: join([addresses.admin]),
+  });
+}
 
 /** An address that is not free or not ours: the message says which and what to do. */
 function isListenError(error: unknown): error is Error {

@@ -188,7 +188,8 @@ export class ConnectionPool {
     const now = clock.now();
     this.#sweep = undefined;
     let idle = false;
-    for (const pooled of [...this.#free]) {
+    // All, not only the free: one that was taken for a request which then could not be written is in neither state.
+    for (const pooled of [...this.#all]) {
       if (pooled.client?.active !== 0) continue;
       if (now - pooled.idleSince >= idleTimeoutMs) pooled.client.shutdown();
       else idle = true;
