@@ -51,8 +51,6 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
   #stream: ClientStream | undefined;
   /** A loss may just be an idle connection's close that crossed the request. */
   #reused = false;
-  /** An earlier attempt was lost that way: it is not certain any more that nobody has processed the request. */
-  #risked = false;
   #packed = false;
   #startedAt = 0;
   /** The endpoint still counts this request as in flight. */
@@ -283,19 +281,14 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
     this.endpoint = undefined;
     // A kept-alive connection that closed under our hands says nothing bad about its endpoint.
     const unlucky = cause.code === "closed";
-    this.#risked ||= unlucky;
     if (!unlucky && !this.#backend.single) endpoint.failed();
     if (this.attempts < ATTEMPTS_MAX && this.#replay !== undefined && (unlucky || !this.#backend.single)) {
       if (cause.code !== "connect") this.#backend.repeated();
       this.seek(endpoint, cause);
       return;
     }
-    // "Certainly not processed" would have it sent to one instance after the other, even if it kills each.
-    const honest = this.#risked
-      ? new ResetCause("closed", `an earlier attempt was cut, then: ${cause.detail}`)
-      : cause;
-    endpoint.metrics.failed(failureOf(honest).kind);
-    this.fail(honest);
+    endpoint.metrics.failed(failureOf(cause).kind);
+    this.fail(cause);
   }
 
   /** The answer has ended. */

@@ -9,7 +9,7 @@ import type { SocketAddress, UpstreamConfig } from "./config.ts";
 import type { ProxyContext } from "./context.ts";
 import type { HttpContext } from "./http-session.ts";
 import { Listener, type Session } from "./listener.ts";
-import { forwardOpaque } from "./opaque-forward.ts";
+import { forwardOpaque, refuseOpaque } from "./opaque-forward.ts";
 import type { KnownService, Resolution, Services } from "./outbound/services.ts";
 import { NamedTarget } from "./outbound/target.ts";
 import { serveDetected } from "./serve.ts";

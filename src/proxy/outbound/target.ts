@@ -10,6 +10,12 @@ import { Lookup } from "./lookup.ts";
 import type { KnownService, Services } from "./services.ts";
 import { TimedExchange } from "./timeout.ts";
 
+/**
+ * What may be asked for: host and port, at most as long as a DNS name and a port. Discovery gives other strings, like "*"
+ * (all resources) and "", a meaning of their own.
+ */
+const NAME = /^[a-z0-9_.-]{1,253}(?::[0-9]{1,5})?$/;
+
 export class NamedTarget implements HttpService {
   readonly #services: Services;
   readonly #clock: Clock;
@@ -28,6 +34,7 @@ export class NamedTarget implements HttpService {
     const authority = this.#authority ?? head.authority.toLowerCase();
     const known = this.#services.known(authority);
     if (known !== undefined) return this.#route(known, authority, head, end, receiver);
+    if (!NAME.test(authority)) return refuse(receiver, `"${authority}" is no name of a service`);
     return new Lookup(
       (done) => this.#services.resolve(authority, done),
       (service) => this.#route(service, authority, head, end, receiver),
@@ -49,7 +56,7 @@ export class NamedTarget implements HttpService {
       return refuse(receiver, `no route of ${authority} takes ${head.method} ${head.path}`);
     }
     if (route.timeoutMs === 0) return backend.open(head, end, receiver);
-    return new TimedExchange(this.#clock, route.timeoutMs, (inner) => backend.open(head, end, inner), receiver);
+    return new TimedExchange(this.#clock, route.timeoutMs, backend, head, end, receiver);
   }
 }
 

@@ -1,23 +1,35 @@
 /** The time limit of a route. */
 import type { Clock, Timer } from "../../net/clock.ts";
-import type { ClientStream, HeaderList, ResetCause, ResponseHead, ResponseReceiver } from "../../protocol/exchange.ts";
+import type {
+  ClientStream,
+  HeaderList,
+  RequestHead,
+  ResetCause,
+  ResponseHead,
+  ResponseReceiver,
+} from "../../protocol/exchange.ts";
 import { failureCause, failures } from "../failure.ts";
+import type { HttpService } from "../service.ts";
 
-/** Holds an exchange to the time that its route allows. */
+/** Holds an exchange to the time that its route allows. What an upgrade leads to is no exchange any more and has no limit. */
 export class TimedExchange implements ClientStream, ResponseReceiver {
   readonly #receiver: ResponseReceiver;
   readonly #stream: ClientStream;
   readonly #timer: Timer;
+  /** A 101 has passed: the two directions end on their own, so only the ends themselves know when it is over. */
+  #tunnel = false;
   #over = false;
 
   constructor(
     clock: Clock,
     timeoutMs: number,
-    open: (receiver: ResponseReceiver) => ClientStream,
+    service: HttpService,
+    head: RequestHead,
+    end: boolean,
     receiver: ResponseReceiver,
   ) {
     this.#receiver = receiver;
-    this.#stream = open(this);
+    this.#stream = service.open(head, end, this);
     this.#timer = clock.after(timeoutMs, () => {
       if (this.#over) return;
       this.#over = true;
@@ -49,11 +61,15 @@ export class TimedExchange implements ClientStream, ResponseReceiver {
 
   onHead(head: ResponseHead, end: boolean): void {
     if (this.#over || (end && !this.#finish())) return;
+    if (head.status < 200 && head.upgrade !== "") {
+      this.#tunnel = true;
+      this.#timer.cancel();
+    }
     this.#receiver.onHead(head, end);
   }
 
   onData(chunk: Buffer, end: boolean): void {
-    if (this.#over || (end && !this.#finish())) return;
+    if (this.#over || (end && !this.#tunnel && !this.#finish())) return;
     this.#receiver.onData(chunk, end);
   }
 
