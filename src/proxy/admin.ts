@@ -46,6 +46,9 @@ export class Admin {
       admin.#server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(error, host, port)));
       admin.#server.listen({ host, port }, resolve);
     });
+    admin.#server.removeAllListeners("error");
+    // What can go wrong from here on (EMFILE on accept) passes; the listener goes on.
+    admin.#server.on("error", () => {});
     return admin;
   }
 
@@ -156,9 +159,10 @@ function environment(url: URL, response: http.ServerResponse): void {
   response.end(`${JSON.stringify(Object.fromEntries(shown))}\n`);
 }
 
+/** A web page in a browser on this host comes from the loopback, too, but with an Origin. */
 function fromLoopback(request: http.IncomingMessage, response: http.ServerResponse): boolean {
   const address = request.socket.remoteAddress ?? "";
-  if (LOOPBACK.check(address, net.isIPv6(address) ? "ipv6" : "ipv4")) return true;
+  if (request.headers.origin === undefined && LOOPBACK.check(address, net.isIPv6(address) ? "ipv6" : "ipv4")) return true;
   reply(response, 403, "only from this host\n");
   return false;
 }

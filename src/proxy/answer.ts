@@ -16,6 +16,9 @@ export interface Speaker {
   readonly workload: string;
 }
 
+/** At the application's own sidecar these say that the application has seen nothing of the request. */
+const UNPROCESSED: ReadonlySet<Failure> = new Set([failures.connect, failures.failfast, failures.unprocessed]);
+
 /** Answers a request with a failure: HTTP with a plain text body, gRPC as trailers-only. */
 export function answerFailure(
   stream: ServerStream,
@@ -26,7 +29,7 @@ export function answerFailure(
 ): void {
   const requestId = printable(getHeader(request.headers, "x-request-id") ?? randomUUID());
   const headers = failureHeaders(speaker, failure, requestId);
-  if (speaker.direction === "inbound" && (failure === failures.connect || failure === failures.failfast)) {
+  if (speaker.direction === "inbound" && UNPROCESSED.has(failure)) {
     headers.push(UNPROCESSED_HEADER, "1");
   }
   if (isGrpc(request.headers)) {

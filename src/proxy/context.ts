@@ -8,6 +8,7 @@ import { defaultHttp1Options } from "../protocol/http1/options.ts";
 import { Http1ClientConnection } from "../protocol/http1/client.ts";
 import { Http2ClientConnection } from "../protocol/http2/client.ts";
 import { defaultHttp2ClientOptions } from "../protocol/http2/options.ts";
+import { defaultHttpLimits, type HttpLimits } from "../protocol/limits.ts";
 import type { Logger } from "../telemetry/log.ts";
 import type { Labels } from "../telemetry/metrics.ts";
 import { Backend } from "./backend.ts";
@@ -21,6 +22,16 @@ const HTTP1_IDLE_MS = 3_000;
 
 /** Milliseconds that an unused HTTP/2 connection is kept: it costs little and saves every first request a round trip. */
 const HTTP2_IDLE_MS = 300_000;
+
+/**
+ * Bounds of an HTTP/2 head that may be an HTTP/1 head packed: that has all names twice, 32 octets more per field by
+ * HTTP/2's count, and two fields more. What one sidecar has let pass must not fail at the next.
+ */
+export const PACKED_LIMITS: HttpLimits = {
+  ...defaultHttpLimits,
+  headBytes: 2 * defaultHttpLimits.headBytes + 32 * defaultHttpLimits.headerCount,
+  headerCount: defaultHttpLimits.headerCount + 2,
+};
 
 export interface BackendOptions {
   /** For humans: "price.default:80", "the application at 127.0.0.1:8080". */
@@ -57,7 +68,7 @@ export class ProxyContext {
 
   backend(options: BackendOptions): Backend {
     const { metrics, clock, random } = this;
-    return new Backend(options.policy, {
+    const backend: Backend = new Backend(options.policy, {
       name: options.name,
       clock,
       random,
@@ -73,26 +84,27 @@ export class ProxyContext {
           metrics: metrics.endpoint(labels),
           meter,
           onStateChange,
-          http1: this.#pool("http1", endpoint, options.policy, meter),
-          http2: this.#pool("http2", endpoint, options.policy, meter),
+          http1: this.#pool("http1", endpoint, backend, meter),
+          http2: this.#pool("http2", endpoint, backend, meter),
           onClose: () => metrics.forget(meter),
         });
       },
     });
+    return backend;
   }
 
-  #pool(version: "http1" | "http2", endpoint: Endpoint, policy: BackendPolicy, meter: TcpMeter): ConnectionPool {
+  #pool(version: "http1" | "http2", endpoint: Endpoint, backend: Backend, meter: TcpMeter): ConnectionPool {
     const { clock } = this;
     return new ConnectionPool({
       connectionsMax: version === "http1" ? HTTP1_CONNECTIONS_MAX : HTTP2_CONNECTIONS_MAX,
       multiplexed: version === "http2",
       idleTimeoutMs: version === "http1" ? HTTP1_IDLE_MS : HTTP2_IDLE_MS,
       clock,
-      connect: (done) => dial(endpoint, policy, meter, done),
+      connect: (done) => dial(endpoint, backend.policy, meter, done),
       codec: (connection, owner) =>
         version === "http1"
           ? new Http1ClientConnection(connection, owner, { ...defaultHttp1Options, clock })
-          : new Http2ClientConnection(connection, owner, { ...defaultHttp2ClientOptions, clock }),
+          : new Http2ClientConnection(connection, owner, { ...defaultHttp2ClientOptions, clock, limits: PACKED_LIMITS }),
     });
   }
 }

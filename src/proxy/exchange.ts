@@ -66,10 +66,13 @@ class Exchange implements BodyReceiver {
     if (!this.over) this.upstream?.sendTrailers(trailers);
   }
 
-  /** The caller is gone. */
+  /** The caller is gone, or could not be given what the service sent. */
   onReset(cause: ResetCause): void {
     if (this.over) return;
     this.over = true;
+    if (cause.code === "internal" || cause.code === "overflow") {
+      this.hop.cut(failureOf(cause), cause.detail, this.request);
+    }
     this.upstream?.reset(new ResetCause("cancelled", `the caller gave up: ${cause.detail}`));
   }
 

@@ -15,6 +15,7 @@ import { defaultHttp2Options } from "../protocol/http2/options.ts";
 import { Http2ServerConnection } from "../protocol/http2/server.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { answerFailure, answerFault, type Speaker } from "./answer.ts";
+import { PACKED_LIMITS } from "./context.ts";
 import { forward, type Hop } from "./exchange.ts";
 import { type Failure, failures } from "./failure.ts";
 import type { ProxyMetrics } from "./metrics.ts";
@@ -36,10 +37,11 @@ export function serveHttp(
   context: HttpContext,
   done: () => void,
 ): ServerConnection & ConnectionHandler {
+  const { clock } = context;
   const handler = new HttpHandler(context, connection, done);
   return version === "http2"
-    ? new Http2ServerConnection(connection, handler, { ...defaultHttp2Options, clock: context.clock })
-    : new Http1ServerConnection(connection, handler, { ...defaultHttp1Options, clock: context.clock });
+    ? new Http2ServerConnection(connection, handler, { ...defaultHttp2Options, clock, limits: PACKED_LIMITS })
+    : new Http1ServerConnection(connection, handler, { ...defaultHttp1Options, clock });
 }
 
 class HttpHandler implements ServerHandler, Hop {

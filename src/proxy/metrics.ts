@@ -3,6 +3,7 @@
  * dashboards and alerts work. Handles are resolved once per endpoint and status, never per request.
  */
 import type { Connection } from "../net/connection.ts";
+import { GRPC_CODE_NAMES, GrpcCode } from "../protocol/grpc.ts";
 import {
   type Counter,
   type Family,
@@ -135,8 +136,7 @@ export class ProxyMetrics {
 
   /** The meter is not used for new connections any more; those it has are counted to their end. */
   forget(meter: TcpMeter): void {
-    meter.settle();
-    this.#meters.delete(meter);
+    meter.whenUnused(() => this.#meters.delete(meter));
   }
 
   /** The metrics of one endpoint under one name. */
@@ -157,6 +157,7 @@ interface TcpHandles {
 export class TcpMeter {
   readonly #handles: TcpHandles;
   readonly #live = new Map<Connection, { read: number; written: number }>();
+  #unused: (() => void) | undefined;
 
   constructor(handles: TcpHandles) {
     this.#handles = handles;
@@ -177,7 +178,14 @@ export class TcpMeter {
       this.#live.delete(connection);
       this.#handles.open.value--;
       this.#handles.closed((error as NodeJS.ErrnoException | undefined)?.code ?? "");
+      if (this.#live.size === 0) this.#unused?.();
     };
+  }
+
+  /** Calls back once there is no connection, at once if there is none now. */
+  whenUnused(callback: () => void): void {
+    this.#unused = callback;
+    if (this.#live.size === 0) callback();
   }
 
   settle(): void {
@@ -198,6 +206,8 @@ export class EndpointMetrics {
   readonly #metrics: ProxyMetrics;
   readonly #labels: Labels;
   readonly #byStatus: (Counter | undefined)[] = [];
+  /** Of answers with status 200, as nearly all of gRPC are. */
+  readonly #byGrpcStatus: (Counter | undefined)[] = [];
   readonly #latencyByStatus: (Histogram | undefined)[] = [];
 
   constructor(metrics: ProxyMetrics, labels: Labels) {
@@ -232,18 +242,26 @@ export class EndpointMetrics {
 
   /** A gRPC answer, classified by its own status. */
   answeredGrpc(status: number, grpcStatus: number): void {
-    const labels = {
-      ...this.#labels,
-      status_code: String(status),
-      classification: grpcStatus === 0 ? "success" : "failure",
-      grpc_status: String(grpcStatus),
-    };
-    this.#metrics.responses.labels(labels).inc();
+    const known = status === 200 && grpcStatus < GRPC_CODE_NAMES.length;
+    const handle = (known ? this.#byGrpcStatus[grpcStatus] : undefined) ?? this.#grpc(status, grpcStatus);
+    if (known) this.#byGrpcStatus[grpcStatus] = handle;
+    handle.inc();
   }
 
   /** No answer, or one that was cut. */
   failed(error: string): void {
     this.#metrics.responses.labels({ ...this.#labels, classification: "failure", error }).inc();
+  }
+
+  #grpc(status: number, grpcStatus: number): Counter {
+    const labels = {
+      ...this.#labels,
+      status_code: String(status),
+      classification: grpcStatus === 0 ? "success" : "failure",
+      // A number that gRPC does not have comes from the application, who must not make up label values.
+      grpc_status: grpcStatus < GRPC_CODE_NAMES.length ? String(grpcStatus) : String(GrpcCode.unknown),
+    };
+    return this.#metrics.responses.labels(labels);
   }
 }
 

@@ -7,12 +7,13 @@ import type { Connection } from "../net/connection.ts";
 import type { Backend } from "./backend.ts";
 import type { SocketAddress, UpstreamConfig } from "./config.ts";
 import type { ProxyContext } from "./context.ts";
+import { failures } from "./failure.ts";
 import type { HttpContext } from "./http-session.ts";
 import { Listener, type Session } from "./listener.ts";
 import { forwardOpaque, refuseOpaque } from "./opaque-forward.ts";
-import type { KnownService, Resolution, Services } from "./outbound/services.ts";
+import type { Resolution, Services } from "./outbound/services.ts";
 import { NamedTarget } from "./outbound/target.ts";
-import { serveDetected } from "./serve.ts";
+import { serveDetected, type ServeOpaque } from "./serve.ts";
 
 const NOTHING = Buffer.alloc(0);
 
@@ -86,6 +87,7 @@ class UpstreamSession implements Session {
   readonly #done: () => void;
   readonly #giveUp: () => void;
   #session: Session | undefined;
+  #draining = false;
   #over = false;
 
   constructor(
@@ -115,8 +117,8 @@ class UpstreamSession implements Session {
   }
 
   shutdown(): void {
-    if (this.#session === undefined) this.#connection.destroy();
-    else this.#session.shutdown();
+    this.#draining = true;
+    this.#session?.shutdown();
   }
 
   destroy(): void {
@@ -126,12 +128,12 @@ class UpstreamSession implements Session {
 
   #begin(resolution: Resolution): void {
     if (this.#over || this.#connection.closed) return;
-    // An unknown service is treated as HTTP, so that an HTTP caller is told why; anything else is closed.
     const known = typeof resolution === "object" ? resolution : undefined;
-    const protocol = known?.view.port.protocol ?? "http";
-    const opaque = known === undefined ? undefined : this.#opaque(known);
+    // An unknown service is treated as HTTP, so that an HTTP caller is told why; anything else is closed.
+    const protocol = known?.view.port.protocol ?? "detect";
+    const opaque = this.#opaque(resolution);
     this.#session =
-      protocol === "opaque" && opaque !== undefined
+      protocol === "opaque"
         ? opaque(this.#connection, NOTHING, false, this.#done)
         : serveDetected(
             this.#connection,
@@ -141,11 +143,14 @@ class UpstreamSession implements Session {
             protocol === "detect" ? opaque : undefined,
             this.#done,
           );
+    if (this.#draining) this.#session.shutdown();
   }
 
-  #opaque(known: KnownService): ReturnType<typeof forwardOpaque> | undefined {
-    const route = known.view.routes[0];
-    const backend = route?.backends[0] === undefined ? undefined : known.backend(route.backends[0].backend);
-    return backend === undefined ? undefined : forwardOpaque(backend, "outbound", this.#context);
+  #opaque(resolution: Resolution): ServeOpaque {
+    if (resolution === "timeout") return refuseOpaque(failures.discoveryTimeout.kind, "outbound", this.#context);
+    const key = resolution === "absent" ? undefined : resolution.view.routes[0]?.backends[0]?.backend;
+    const backend = resolution === "absent" || key === undefined ? undefined : resolution.backend(key);
+    if (backend === undefined) return refuseOpaque(failures.unknownService.kind, "outbound", this.#context);
+    return forwardOpaque(backend, "outbound", this.#context);
   }
 }

@@ -120,16 +120,23 @@ class Proxy implements RunningProxy {
   async #drain(): Promise<void> {
     this.#accepting = false;
     const { clock, config, logger } = this.#context;
-    const listeners = this.#listeners();
     const { promise: late, resolve } = Promise.withResolvers<"late">();
     const timer = clock.after(config.shutdownGraceMs, () => resolve("late"));
-    const outcome = await Promise.race([Promise.all(listeners.map((listener) => listener.drain())), late]);
+    const outcome = await Promise.race([this.#drainListeners(), late]);
     timer.cancel();
     if (outcome === "late") {
-      const open = listeners.reduce((sum, listener) => sum + listener.open, 0);
+      const open = this.#listeners().reduce((sum, listener) => sum + listener.open, 0);
       logger.warn("the grace period is over; what is left is cut", { connections: open });
     }
     this.close();
+  }
+
+  /** What the application is still working on may need other services, so the way out closes last. */
+  async #drainListeners(): Promise<void> {
+    const inbound = this.#inbound.map(({ listener }) => listener);
+    await Promise.all(inbound.map((listener) => listener.drain()));
+    const rest = this.#listeners().filter((listener) => !inbound.includes(listener));
+    await Promise.all(rest.map((listener) => listener.drain()));
   }
 
   #listeners(): Listener[] {
