@@ -177,7 +177,7 @@ export class TcpMeter {
       this.#settle(connection, counted);
       this.#live.delete(connection);
       this.#handles.open.value--;
-      this.#handles.closed((error as NodeJS.ErrnoException | undefined)?.code ?? "");
+      this.#handles.closed((error as NodeJS.ErrnoException)?.code ?? "");
       if (this.#live.size === 0) this.#unused?.();
     };
   }

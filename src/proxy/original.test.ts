@@ -7,11 +7,11 @@ import type { HeaderList, RequestHead, ResponseHead } from "../protocol/exchange
 import { packRequest, packResponse, unpackRequest, unpackResponse } from "./original.ts";
 
 /** What an HTTP/2 hop does to a head: names in lower case, Host folded into :authority. */
-function throughHttp2<T extends { headers: HeaderList }>(head: T, request: boolean): T {
+function throughHttp2<T extends { headers: HeaderList }>(head: T, isRequest: boolean): T {
   const headers: HeaderList = [];
   for (let i = 0; i < head.headers.length; i += 2) {
     const name = (head.headers[i] as string).toLowerCase();
-    if (request && name === "host") continue;
+    if (isRequest && name === "host") continue;
     headers.push(name, head.headers[i + 1] as string);
   }
   return { ...head, headers };

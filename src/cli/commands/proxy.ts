@@ -45,11 +45,13 @@ The first SIGTERM or SIGINT drains: no new work, what is running is finished. A 
   },
 });
 
+function join(addresses: readonly SocketAddress[]): string | undefined {
+  return addresses.length === 0 ? undefined : addresses.map(({ host, port }) => `${host}:${port}`).join(",");
+}
+
 /** One line that says where it listens: with port 0 the system has chosen. */
 function announce(config: ProxyConfig, { addresses }: RunningProxy): void {
   const log = new Logger({ level: config.logLevel, format: config.logFormat, sink: process.stderr });
-  const join = (list: readonly SocketAddress[]): string | undefined =>
-    list.length === 0 ? undefined : list.map(({ host, port }) => `${host}:${port}`).join(",");
   log.info("sidecar is listening", {
     workload: `${config.workload}.${config.namespace}`,
     inbound: join(addresses.inbound),

@@ -52,9 +52,11 @@ describe("PeakEwma", () => {
   });
 });
 
-describe("pickOfTwo", () => {
-  const candidate = (load: number): { load(): number; value: number } => ({ value: load, load: () => load });
+function candidate(load: number): { load(): number; value: number } {
+  return { value: load, load: () => load };
+}
 
+describe("pickOfTwo", () => {
   it("has nothing to pick from nothing, and no choice with one", () => {
     assert.equal(pickOfTwo([], 0, Math.random), undefined);
     const one = candidate(9);
