@@ -12,6 +12,9 @@ import { acquireBlock, LARGE_BLOCK_BYTES, releaseBlock, SMALL_BLOCK_BYTES } from
 /** Unsent bytes above which a writer is told to wait (`write` answers false). */
 export const HIGH_WATER_BYTES = 256 * 1024;
 
+/** Milliseconds of silence after which the kernel asks whether the peer is still there. Linkerd: 10,000. */
+const KEEP_ALIVE_MS = 10_000;
+
 const READ_BUFFER_BYTES = 64 * 1024;
 const sharedReadBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
 
@@ -69,6 +72,8 @@ export class Connection {
     this.remotePort = socket.remotePort ?? 0;
     this.localAddress = socket.localAddress ?? "";
     this.localPort = socket.localPort ?? 0;
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
     // The first error tells the cause; what follows it (EPIPE after ECONNRESET) does not.
     socket.on("error", (error) => (this.#error ??= error));
     socket.on("end", () => this.handler.onEnd());
@@ -291,7 +296,6 @@ export function acceptConnection(accepted: net.Socket): Connection {
     },
   };
   const socket = new net.Socket(options);
-  socket.setNoDelay(true);
   connection = new Connection(socket);
   return connection;
 }
@@ -319,7 +323,6 @@ export function connect(
   const socket = net.connect({
     host: options.address,
     port: options.port,
-    noDelay: true,
     allowHalfOpen: true,
     onread: {
       buffer: sharedReadBuffer,
