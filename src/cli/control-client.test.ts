@@ -87,7 +87,7 @@ describe("ControlClient", () => {
   });
 
   it("says what to do when nothing answers, or something that is no HTTP", async () => {
-    await assert.rejects(new ControlClient("127.0.0.1:1").version(), (error) => {
+    await assert.rejects(new ControlClient("127.0.0.1:1").about(), (error) => {
       assert.ok(error instanceof Failure);
       assert.match(error.message, /127\.0\.0\.1:1: nothing listens there/);
       assert.match(error.hint, /heddle up[^]*--control HOST:PORT/);
@@ -98,7 +98,7 @@ describe("ControlClient", () => {
       server.listen(0, "127.0.0.1", resolve);
     });
     const { port } = server.address() as AddressInfo;
-    await assert.rejects(new ControlClient(`127.0.0.1:${port}`).version(), Failure);
+    await assert.rejects(new ControlClient(`127.0.0.1:${port}`).about(), Failure);
     server.close();
   });
 
@@ -117,7 +117,7 @@ describe("ControlClient", () => {
       server.listen(0, "127.0.0.1", resolve);
     });
     const { port } = server.address() as AddressInfo;
-    await assert.rejects(new ControlClient(`127.0.0.1:${port}`).version(), /longer than \d+ bytes/);
+    await assert.rejects(new ControlClient(`127.0.0.1:${port}`).about(), /longer than \d+ bytes/);
     server.close();
   });
 });

@@ -103,8 +103,9 @@ export class ControlClient {
     return new ControlClient(address);
   }
 
-  async version(): Promise<string> {
-    return ((await this.#request("GET", "/api/v1/version")) as { version: string }).version;
+  /** Its version, and where it serves xDS ("ip:port"). */
+  async about(): Promise<{ readonly version: string; readonly xds: string }> {
+    return (await this.#request("GET", "/api/v1/version")) as { version: string; xds: string };
   }
 
   /** @param windowSeconds over how long rates and quantiles are taken */

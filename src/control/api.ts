@@ -23,6 +23,8 @@ const WINDOW_MIN_MS = 1_000;
 /** What the API shows and changes. */
 export interface ApiState {
   readonly version: string;
+  /** Where sidecars ask, "ip:port"; "" before it listens. */
+  readonly xds: () => string;
   readonly registry: Registry;
   readonly ready: () => boolean;
   readonly mesh: () => Mesh;
@@ -63,7 +65,7 @@ export function createApi(state: ApiState): Api {
     c.text(state.metrics(), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }),
   );
 
-  app.get("/api/v1/version", (c) => c.json({ version: state.version }));
+  app.get("/api/v1/version", (c) => c.json({ version: state.version, xds: state.xds() }));
   app.get("/api/v1/services", (c) => c.json(serviceRows(state.mesh())));
   app.get("/api/v1/endpoints", (c) => {
     knownParameters(c, ["service", "namespace"]);

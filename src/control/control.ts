@@ -76,6 +76,7 @@ async function start(
   const { logger } = options;
   const clock = systemClock;
   let ready = false;
+  let xdsAddress = "";
 
   const ads = new AdsServer({ logger, version: VERSION });
   const publisher = new MeshPublisher({
@@ -145,6 +146,7 @@ async function start(
 
   const api = createApi({
     version: VERSION,
+    xds: () => xdsAddress,
     registry,
     ready: () => ready,
     mesh: () => publisher.mesh,
@@ -163,6 +165,7 @@ async function start(
   cleanups.push(() => closeApi(server));
 
   const xds = await listenXds({ address: options.xds, clock, routes: (router) => ads.register(router) });
+  xdsAddress = formatAddress(xds.address);
   cleanups.push(
     () => xds.close(),
     () => ads.close(),
@@ -188,7 +191,7 @@ async function start(
   ready = true;
   logger.info("control plane is ready", {
     api: formatAddress(apiAddress),
-    xds: formatAddress(xds.address),
+    xds: xdsAddress,
     services: publisher.mesh.services.length,
     workloads: registry.size,
   });

@@ -162,7 +162,8 @@ function environment(url: URL, response: http.ServerResponse): void {
 /** A web page in a browser on this host comes from the loopback, too, but with an Origin. */
 function fromLoopback(request: http.IncomingMessage, response: http.ServerResponse): boolean {
   const address = request.socket.remoteAddress ?? "";
-  if (request.headers.origin === undefined && LOOPBACK.check(address, net.isIPv6(address) ? "ipv6" : "ipv4")) return true;
+  if (request.headers.origin === undefined && LOOPBACK.check(address, net.isIPv6(address) ? "ipv6" : "ipv4"))
+    return true;
   reply(response, 403, "only from this host\n");
   return false;
 }

@@ -104,7 +104,11 @@ export class ProxyContext {
       codec: (connection, owner) =>
         version === "http1"
           ? new Http1ClientConnection(connection, owner, { ...defaultHttp1Options, clock })
-          : new Http2ClientConnection(connection, owner, { ...defaultHttp2ClientOptions, clock, limits: PACKED_LIMITS }),
+          : new Http2ClientConnection(connection, owner, {
+              ...defaultHttp2ClientOptions,
+              clock,
+              limits: PACKED_LIMITS,
+            }),
     });
   }
 }

@@ -65,12 +65,12 @@ function workloadOf(endpoint: EndpointRow, workloads: readonly WorkloadRow[]): W
 
 function endpointCells({ endpoint, sidecar }: Line): string[] {
   const { namespace, ip, endpointPort, workload, service, port, health } = endpoint;
-  const listeners = [sidecar?.outbound ?? "-", sidecar?.admin ?? "-"];
+  const listeners = [sidecar?.outbound || "-", sidecar?.admin || "-"];
   return [namespace, ip, String(endpointPort), workload, `${service}:${port}`, health, ...listeners];
 }
 
 function callerCells({ namespace, name, health, outbound, admin }: WorkloadRow): string[] {
-  return [namespace, "-", "-", name, "-", health, outbound ?? "-", admin ?? "-"];
+  return [namespace, "-", "-", name, "-", health, outbound || "-", admin || "-"];
 }
 
 function endpointJson({ endpoint, sidecar }: Line): Record<string, unknown> {
@@ -97,6 +97,5 @@ function callerJson(workload: WorkloadRow): Record<string, unknown> {
 }
 
 function sidecarJson(sidecar: WorkloadRow | undefined): Record<string, unknown> {
-  const { outbound = null, admin = null, upstreams = [] } = sidecar ?? {};
-  return { outbound, admin, upstreams };
+  return { outbound: sidecar?.outbound || null, admin: sidecar?.admin || null, upstreams: sidecar?.upstreams ?? [] };
 }

@@ -49,7 +49,7 @@ const FLAGS = {
     help: "Where the program listens on 127.0.0.1 (default: a free port, told to it in PORT)",
   },
   "base-port": { type: "string", value: "PORT", default: "22000", help: "First port for the sidecar" },
-  xds: { type: "string", value: "IP:PORT", default: "127.0.0.1:4181", help: "xDS address of the control plane" },
+  xds: { type: "string", value: "IP:PORT", help: "xDS address of the control plane (default: where it says)" },
   "log-level": { type: "string", choices: LOG_LEVELS, default: "warn", help: "Least severity that the sidecar logs" },
   ...CONTROL_FLAG,
 } as const;
@@ -75,9 +75,8 @@ when it ends. The exit code is the program's.`,
     const definition = definitionOf(flags, rest, io.directory);
     const appPort = flags["app-port"] === undefined ? [] : [parsePort("--app-port", flags["app-port"])];
     const basePort = parsePort("--base-port", flags["base-port"]);
-    const xds = parseAddress("--xds", flags.xds);
     const client = ControlClient.from(flags.control, io);
-    await client.version();
+    const xds = parseAddress("--xds", flags.xds ?? (await client.about()).xds);
 
     const ports = await allocatePorts(definition, new PortAllocator(basePort), appPort);
     const watchdog = new Watchdog();
@@ -189,7 +188,7 @@ function definitionOf(
       labels: {},
       ready: "",
     },
-    instance: { name: parseLabel("--workload", workload), env: {}, labels: {}, weight: 1 },
+    instance: { name: parseLabel("--workload", workload), env: {}, labels: {} },
   };
 }
 

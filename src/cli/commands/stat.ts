@@ -2,7 +2,7 @@ import { setTimeout } from "node:timers/promises";
 import { defineCommand } from "../command.ts";
 import { CONTROL_FLAG, ControlClient, type StatRow } from "../control-client.ts";
 import { json } from "../output.ts";
-import { hasTraffic, statJson, statTable, type StatTableOptions } from "../stat-table.ts";
+import { statJson, statTable, type StatTableOptions } from "../stat-table.ts";
 import { parseDuration, parseLabel } from "../values.ts";
 import { LiveText } from "../live-text.ts";
 
@@ -54,7 +54,7 @@ measured by the sidecars where the traffic arrives.`,
     if (!flags.watch) {
       const rows = await client.stat(query);
       io.stdout.write(flags.output === "json" ? json(rows.map(statJson)) : tableOrNothing(rows, options));
-      if (!rows.some(hasTraffic)) io.stderr.write("No traffic found.\n");
+      if (rows.length === 0) io.stderr.write("No traffic found.\n");
       return 0;
     }
     const live = new LiveText(io.stdout);

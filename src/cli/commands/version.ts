@@ -19,7 +19,7 @@ export const version = defineCommand({
   async run({ flags, io }) {
     const client = ownVersion();
     const control = ControlClient.from(flags.control, io);
-    const server = await control.version().catch(() => undefined);
+    const server = (await control.about().catch(() => undefined))?.version;
     if (flags.output === "json") io.stdout.write(json({ client, server: server ?? null }));
     else if (flags.short) io.stdout.write(`${client}\n${server ?? "unavailable"}\n`);
     else io.stdout.write(`Client version: ${client}\nServer version: ${server ?? "unavailable"}\n`);

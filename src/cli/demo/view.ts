@@ -1,7 +1,6 @@
 /** What `heddle demo` shows while it runs and at its end. */
 import type { StatRow } from "../control-client.ts";
-import type { Paint } from "../output.ts";
-import { statTable } from "../stat-table.ts";
+import { type Column, formatMilliseconds, formatRate, formatRatio, type Paint, table } from "../output.ts";
 
 export interface DemoFacts {
   readonly requests: number;
@@ -18,11 +17,33 @@ export interface DemoHints {
   readonly control: string;
 }
 
+/** What matters at first sight, in fewer than 80 columns. */
+const COLUMNS: readonly Column[] = [
+  { title: "SERVICE", align: "left" },
+  { title: "INSTANCES", align: "right" },
+  { title: "SUCCESS", align: "right" },
+  { title: "RPS", align: "right" },
+  { title: "P50", align: "right" },
+  { title: "P95", align: "right" },
+  { title: "P99", align: "right" },
+];
+
+function cells(row: StatRow): string[] {
+  return [
+    row.name,
+    `${row.meshed.ready}/${row.meshed.total}`,
+    formatRatio(row.success),
+    row.success === null ? "-" : formatRate(row.rps),
+    formatMilliseconds(row.latency_ms_p50),
+    formatMilliseconds(row.latency_ms_p95),
+    formatMilliseconds(row.latency_ms_p99),
+  ];
+}
+
 /** The table under a line about the load. */
 export function demoSummary({ requests, failures, rows }: DemoFacts): string {
   const failed = failures === 0 ? "none failed" : `${failures} failed`;
-  const table = statTable(rows, { wide: false, namespaces: false });
-  return `You at the keyboard sent ${requests} requests; ${failed}.\n\n${table}`;
+  return `You at the keyboard sent ${requests} requests; ${failed}.\n\n${table(COLUMNS, rows.map(cells))}`;
 }
 
 /** What to try while it runs. */

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { join, resolve } from "node:path";
 import { describe, it } from "node:test";
 import type { MeshFile, MeshFileService } from "../../dialects/mesh/mesh-file.ts";
 import type { PortProtocol } from "../../model/service.ts";
@@ -15,7 +16,7 @@ function service(name: string, protocol: PortProtocol, upstreams: readonly strin
     upstreams,
     env: {},
     labels: {},
-    instances: [{ name: `${name}-1`, env: {}, labels: {}, weight: 1 }],
+    instances: [{ name: `${name}-1`, env: {}, labels: {} }],
     ready: "",
   };
 }
@@ -44,7 +45,10 @@ describe("the greeting", () => {
   });
 
   it("calls Heddle as its user can", () => {
-    assert.equal(heddleWord(`${import.meta.dirname}/../../..`), "bin/heddle");
-    assert.equal(heddleWord(import.meta.dirname), "heddle");
+    const clone = resolve(import.meta.dirname, "../../..");
+    assert.equal(heddleWord(clone, "/usr/bin"), "bin/heddle");
+    assert.equal(heddleWord("/", "/usr/bin"), join(clone, "bin/heddle").slice(1));
+    assert.equal(heddleWord(import.meta.dirname, "/usr/bin"), join(clone, "bin/heddle"));
+    assert.equal(heddleWord(import.meta.dirname, `/usr/bin:${join(clone, "bin")}`), "heddle");
   });
 });

@@ -1,5 +1,5 @@
 /** What `heddle up` says when everything is ready: a few lines, each something to do next. */
-import { isAbsolute, relative } from "node:path";
+import { delimiter, dirname, isAbsolute, relative } from "node:path";
 import type { MeshFile, MeshFileService } from "../../dialects/mesh/mesh-file.ts";
 import type { Paint } from "../output.ts";
 import { DEFAULT_CONTROL } from "../control-client.ts";
@@ -50,8 +50,11 @@ function entryService(mesh: MeshFile): MeshFileService | undefined {
   return http.find(({ name }) => !called.has(name)) ?? http[0];
 }
 
-/** "bin/heddle" in a clone, "heddle" where it is installed. */
-export function heddleWord(directory: string): string {
-  const path = relative(directory, heddleCommand()[1] ?? "");
-  return path.startsWith("..") || isAbsolute(path) || path.includes("node_modules") ? "heddle" : path;
+/** "bin/heddle" in a clone, the whole path elsewhere, "heddle" where it is installed. */
+export function heddleWord(directory: string, searchPath = process.env["PATH"] ?? ""): string {
+  const command = heddleCommand()[1] ?? "";
+  const path = relative(directory, command);
+  const found = searchPath.split(delimiter).includes(dirname(command));
+  if (found || command.includes("node_modules")) return "heddle";
+  return path.startsWith("..") || isAbsolute(path) ? command : path;
 }

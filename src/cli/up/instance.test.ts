@@ -17,7 +17,7 @@ const definition: InstanceDefinition = {
     labels: {},
     ready: "",
   },
-  instance: { name: "price-1", env: {}, labels: {}, weight: 1 },
+  instance: { name: "price-1", env: {}, labels: {} },
 };
 const APP = 1000;
 const ADMIN = 5000;

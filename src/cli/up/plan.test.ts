@@ -27,7 +27,7 @@ const definition: InstanceDefinition = {
     labels: { team: "money", version: "1" },
     ready: "/healthz",
   },
-  instance: { name: "price-2", env: { CURRENCY: "CHF" }, labels: { version: "2" }, weight: 3 },
+  instance: { name: "price-2", env: { CURRENCY: "CHF" }, labels: { version: "2" } },
 };
 
 const ports: InstancePorts = {
@@ -85,7 +85,7 @@ describe("the plan of an instance", () => {
       meshed: true,
     });
     assert.deepEqual(registration.labels, { team: "money", version: "2" });
-    assert.deepEqual([registration.weight, registration.admin, registration.ttlSeconds], [3, "127.0.0.1:5000", 15]);
+    assert.deepEqual([registration.admin, registration.ttlSeconds], ["127.0.0.1:5000", 15]);
   });
 
   it("names upstream variables as a shell can", () => {

@@ -135,7 +135,7 @@ export function registrationOf(
   return {
     labels: { ...definition.service.labels, ...definition.instance.labels },
     locality: { region: "", zone: "", subZone: "" },
-    weight: definition.instance.weight,
+    weight: 1,
     health,
     ports: ports.ports.map(({ definition: port, inbound }) => ({
       service: definition.service.name,

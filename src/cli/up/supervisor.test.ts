@@ -19,7 +19,7 @@ function service(name: string, more: Partial<MeshFileService> = {}): MeshFileSer
     upstreams: [],
     env: {},
     labels: {},
-    instances: [{ name: `${name}-1`, env: {}, labels: {}, weight: 1 }],
+    instances: [{ name: `${name}-1`, env: {}, labels: {} }],
     ready: "",
     ...more,
   };

@@ -138,7 +138,6 @@ export class MeshCompiler {
         name,
         env: this.#scalars(instance.env, [...at, "env"]),
         labels: this.#scalars(instance.labels, [...at, "labels"]),
-        weight: instance.weight ?? 1,
       };
     });
   }

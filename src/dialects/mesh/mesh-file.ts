@@ -48,6 +48,4 @@ export interface MeshFileInstance {
   /** Added to the service's. */
   readonly env: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
-  /** 1 by default. */
-  readonly weight: number;
 }

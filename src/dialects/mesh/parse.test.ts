@@ -34,7 +34,7 @@ describe("parseMeshFile", () => {
           upstreams: [],
           env: {},
           labels: {},
-          instances: [{ name: "price-1", env: {}, labels: {}, weight: 1 }],
+          instances: [{ name: "price-1", env: {}, labels: {} }],
           ready: "",
         },
       ],
@@ -63,7 +63,6 @@ describe("parseMeshFile", () => {
       "      - name: price-blue",
       "      - env: { DELAY_MS: '80' }",
       "        labels: { version: v2 }",
-      "        weight: 3",
       "  worker: { run: work, ports: [], env: *common }",
     );
     const { meshFile, diagnostics } = parseMeshFile(text, "/srv/mesh.yaml");
@@ -100,8 +99,8 @@ describe("parseMeshFile", () => {
       env: common,
       labels: { team: "money", version: "2" },
       instances: [
-        { name: "price-blue", env: {}, labels: {}, weight: 1 },
-        { name: "price-2", env: { DELAY_MS: "80" }, labels: { version: "v2" }, weight: 3 },
+        { name: "price-blue", env: {}, labels: {} },
+        { name: "price-2", env: { DELAY_MS: "80" }, labels: { version: "v2" } },
       ],
       ready: "/healthz?full=1",
     });
@@ -520,11 +519,6 @@ const bad: readonly [what: string, text: string, ...expected: string[]][] = [
     "an instance name that is too long",
     `services:\n  ${"a".repeat(62)}: { run: x }\n`,
     `2:3: services.${"a".repeat(62)}.instances: the instance name ${"a".repeat(62)}-1 has 64 characters; at most 63 are possible`,
-  ],
-  [
-    "weight 0",
-    service("instances: [{ weight: 0 }]"),
-    "4:27: services.price.instances[0].weight: expected a weight, 1 to 4294967295; found 0",
   ],
   [
     "a ready path without slash",

@@ -84,9 +84,6 @@ export const instanceSchema = z.strictObject(
       .meta({ description: "Unique in the file. Default: the service's name and a number, like price-1." }),
     env: env.optional(),
     labels: labels.optional(),
-    weight: integer(1, 4_294_967_295, "a weight, 1 to 4294967295")
-      .optional()
-      .meta({ description: "Relative share of the traffic. Default 1." }),
   },
   { error: 'a mapping like "name: price-1"' },
 );

@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+import { RecordedResponse, requestHead } from "../../../test/support/exchange-recorder.ts";
+import type { Discovery, ServiceWatcher } from "../../model/discovery.ts";
+import { defaultBackendPolicy } from "../../model/backend-policy.ts";
+import type { ServiceView } from "../../model/mesh.ts";
+import { defaultRoute, type Route } from "../../model/route.ts";
+import { Logger } from "../../telemetry/log.ts";
+import { failureOf } from "../failure.ts";
+import { fakeEndpoint, FakeWorld, settled } from "../testing/fake-world.ts";
+import { Services } from "./services.ts";
+import { NamedTarget } from "./target.ts";
+
+const KEY = "price.default:80";
+
+function view(...routes: readonly Partial<Route>[]): ServiceView {
+  return {
+    key: KEY,
+    name: "price",
+    namespace: "default",
+    port: { name: "http", port: 80, protocol: "http" },
+    routes: routes.map((route) => ({ ...defaultRoute(KEY), ...route })),
+    backends: new Map([[KEY, { key: KEY, policy: defaultBackendPolicy, endpoints: [fakeEndpoint({ port: 1 })] }]]),
+  };
+}
+
+interface Rig {
+  readonly world: FakeWorld;
+  readonly asked: string[];
+  readonly services: Services;
+  open(host: string, path?: string): RecordedResponse;
+}
+
+/** @param known what discovery says of "price"; it says at once that nothing else exists */
+function rig(known: ServiceView, fixed?: string): Rig {
+  const world = new FakeWorld();
+  const asked: string[] = [];
+  const discovery: Discovery = {
+    watch(authority: string, watcher: ServiceWatcher) {
+      asked.push(authority);
+      if (authority.startsWith("price")) watcher.onView(known);
+      else watcher.onUnknown();
+      return () => {};
+    },
+  };
+  const services = new Services({
+    clock: world.clock,
+    discovery,
+    logger: new Logger({ level: "error", format: "plain", sink: { write: () => true } }),
+    makeBackend: () => world.backend,
+  });
+  const target = new NamedTarget(services, world.clock, Math.random, fixed);
+  const open = (host: string, path = "/"): RecordedResponse => {
+    const response = new RecordedResponse();
+    target.open({ ...requestHead("GET", path), authority: host }, true, response);
+    return response;
+  };
+  return { world, asked, services, open };
+}
+
+describe("NamedTarget", () => {
+  it("asks once for a name, whatever its case, and then knows it", async () => {
+    const { world, asked, open } = rig(view({}));
+    const responses = [open("price"), open("PRICE")];
+    await settled();
+    responses.push(open("Price"));
+    world.accept();
+    for (const stream of world.streams) stream.answer(200, true);
+    assert.deepEqual(asked, ["price"]);
+    assert.deepEqual(
+      responses.map(({ head }) => head?.status),
+      [200, 200, 200],
+    );
+  });
+
+  it("sends everything to one name if it is told to", async () => {
+    const { world, asked, open } = rig(view({}), "price");
+    open("elsewhere.example:8080");
+    await settled();
+    world.accept();
+    assert.deepEqual(asked, ["price"]);
+    assert.equal(world.last.head.authority, "elsewhere.example:8080", "as it was");
+  });
+
+  it("does not ask for what cannot be a name, which discovery might take for something else", async () => {
+    const { asked, open } = rig(view({}));
+    for (const host of ["", "*", "[::1]:80", "a b", "a/b", `${"x".repeat(300)}`, "price:"]) {
+      const response = open(host);
+      await settled();
+      assert.ok(response.reset !== undefined && failureOf(response.reset).code === "HED1001", host);
+    }
+    assert.deepEqual(asked, []);
+  });
+
+  it("says that no route takes the request", async () => {
+    const { open } = rig(view({ match: { path: { kind: "exact", value: "/only" }, method: "", headers: [] } }));
+    for (let i = 0; i < 2; i++) {
+      const response = open("price", "/other");
+      await settled();
+      assert.ok(response.reset !== undefined && failureOf(response.reset).status === 404);
+      assert.match(response.reset.detail, /no route of price takes GET \/other/);
+    }
+  });
+
+  it("holds the request to its route's time, and to none where there is none", async () => {
+    const { world, services, open } = rig(
+      view({ match: { path: { kind: "prefix", value: "/fast" }, method: "", headers: [] }, timeoutMs: 100 }, {}),
+    );
+    const fast = open("price", "/fast");
+    const slow = open("price", "/slow");
+    await settled();
+    world.accept();
+    world.clock.advance(100);
+    assert.ok(fast.reset !== undefined && failureOf(fast.reset).code === "HED1008");
+    world.clock.advance(100_000);
+    assert.equal(slow.reset, undefined);
+    services.destroy();
+    await settled();
+    assert.equal(world.clock.pending, 0);
+  });
+});

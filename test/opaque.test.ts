@@ -1,0 +1,181 @@
+/** Byte streams through two sidecars, from an explicit upstream port. */
+import assert from "node:assert/strict";
+import { describe, it, type TestContext } from "node:test";
+
+import type { PortProtocol } from "../src/model/service.ts";
+import { ANY_PORT, type Instance, metricSum, startMesh, type TestMesh } from "./support/mesh.ts";
+import { type RawServer, rawConnect, rawServer } from "./support/raw.ts";
+import { until } from "./support/until.ts";
+
+async function mesh(
+  context: TestContext,
+  protocol: PortProtocol,
+  ...applications: readonly RawServer[]
+): Promise<TestMesh & { port: number }> {
+  const instances = applications.map(({ port }, i): Instance => ({
+    service: "db",
+    workload: `db-${i + 1}`,
+    protocol,
+    applicationPort: port,
+  }));
+  const started = await startMesh(instances, [{ authority: "db", listen: ANY_PORT }]);
+  context.after(() => started.close());
+  return { ...started, port: started.caller.addresses.upstreams[0]?.port ?? 0 };
+}
+
+describe("an opaque service", () => {
+  it("may speak first, at once", async (context) => {
+    const application = await rawServer(context, ({ socket }) => socket.write("hello, who are you?"));
+    const { port } = await mesh(context, "opaque", application);
+    await (await rawConnect(context, port)).socket.destroy();
+    const startedAt = performance.now();
+    const client = await rawConnect(context, port);
+    await until("the greeting is here", () => client.text === "hello, who are you?");
+    assert.ok(performance.now() - startedAt < 500, "nobody waited to see what the client would say");
+    client.socket.write("GET / HTTP/1.1\r\n\r\n");
+    await until(
+      "what looks like HTTP is passed on as it is",
+      () => application.peers.at(-1)?.text.startsWith("GET / HTTP/1.1\r\n\r\n") === true,
+    );
+  });
+
+  it("keeps its two directions apart: each ends on its own", async (context) => {
+    const application = await rawServer(context);
+    const { port, metrics } = await mesh(context, "opaque", application);
+    const client = await rawConnect(context, port);
+    client.socket.end("question");
+    await until("the application has it all", () => application.peers[0]?.ended === true);
+    assert.equal(application.peers[0]?.text, "question");
+    assert.equal(client.ended, false);
+    application.peers[0]?.socket.end("a".repeat(1_000_000));
+    await until("the answer came after the question's end", () => client.closed !== "");
+    assert.equal(client.text.length, 1_000_000);
+    assert.equal(client.closed, "end");
+    await until("no connection is open in either sidecar", async () => {
+      const texts = [await metrics("caller"), await metrics("db-1")];
+      return texts.every((text) => metricSum(text, "tcp_open_connections", 'authority="db.default:80"') === 0);
+    });
+  });
+
+  it("is reset when its caller is reset, and the other way round", async (context) => {
+    const application = await rawServer(context);
+    const { port } = await mesh(context, "opaque", application);
+    const first = await rawConnect(context, port);
+    first.socket.write("x");
+    await until("it is through", () => application.peers[0]?.text === "x");
+    first.socket.resetAndDestroy();
+    await until("the application sees the reset", () => application.peers[0]?.closed === "ECONNRESET");
+    const second = await rawConnect(context, port);
+    second.socket.write("x");
+    await until("it is through", () => application.peers[1]?.text === "x");
+    application.peers[1]?.socket.resetAndDestroy();
+    await until("the caller sees the reset", () => second.closed === "ECONNRESET");
+  });
+
+  it("waits for an endpoint, as a request does", async (context) => {
+    const application = await rawServer(context, ({ socket }) => socket.write("hi"));
+    const { port, register } = await mesh(context, "opaque", application);
+    const instance: Instance = {
+      service: "db",
+      workload: "db-1",
+      protocol: "opaque",
+      applicationPort: application.port,
+    };
+    await register(instance, "unhealthy");
+    // The first connection makes the sidecar ask; none is ready.
+    const client = await rawConnect(context, port);
+    client.socket.write("x");
+    await register(instance, "healthy");
+    await until("it is through", () => client.text === "hi");
+  });
+
+  it("is refused by a reset when there is nobody, with a metric that says why", async (context) => {
+    const started = await startMesh([], [{ authority: "nobody", listen: ANY_PORT }]);
+    context.after(() => started.close());
+    const client = await rawConnect(context, started.caller.addresses.upstreams[0]?.port ?? 0);
+    client.socket.write("\x00\x01binary");
+    await until("it is reset", () => client.closed !== "");
+    assert.equal(client.closed, "ECONNRESET");
+    const text = await started.metrics("caller");
+    assert.equal(metricSum(text, "outbound_tcp_errors_total", 'error="unknown_service"'), 1);
+  });
+
+  it("of no name is refused after a second, if the client waits for the server", async (context) => {
+    const started = await startMesh([], [{ authority: "nobody", listen: ANY_PORT }]);
+    context.after(() => started.close());
+    const client = await rawConnect(context, started.caller.addresses.upstreams[0]?.port ?? 0);
+    await until("it is reset", () => client.closed === "ECONNRESET");
+  });
+
+  it("whose application is away resets its callers, and says so at the hop where it happened", async (context) => {
+    const application = await rawServer(context);
+    const { port, metrics } = await mesh(context, "opaque", application);
+    application.close();
+    const client = await rawConnect(context, port);
+    client.socket.write("x");
+    await until("it is reset", () => client.closed === "ECONNRESET");
+    assert.equal(metricSum(await metrics("db-1"), "inbound_tcp_errors_total", 'error="connect"'), 1);
+  });
+
+  it("is reached at another endpoint when one does not accept", async (context) => {
+    const gone = await rawServer(context);
+    const there = await rawServer(context, ({ socket }) => socket.write("here"));
+    const started = await mesh(context, "opaque", gone, there);
+    // Its sidecar is gone without a word to the control plane.
+    started.sidecars.get("db-1")?.close();
+    for (let i = 0; i < 10; i++) {
+      const client = await rawConnect(context, started.port);
+      await until(`connection ${i} is through`, () => client.text === "here");
+    }
+  });
+
+  it("is told nothing of HTTP when it is reached by HTTP: the request comes plain", async (context) => {
+    const application = await rawServer(context, ({ socket }) => {
+      socket.once("data", () => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+    });
+    const { caller } = await mesh(context, "opaque", application);
+    const client = await rawConnect(context, caller.addresses.outbound?.port ?? 0);
+    client.socket.write("GET /x HTTP/1.1\r\nHost: db\r\n\r\n");
+    await until("it is answered", () => client.text.endsWith("ok"));
+    assert.match(application.peers[0]?.text ?? "", /^GET \/x HTTP\/1\.1\r\nHost: db\r\n/);
+  });
+});
+
+describe("a service whose protocol is to be detected", () => {
+  it("is opaque when neither side has spoken for a second, at each of two sidecars", async (context) => {
+    const application = await rawServer(context, ({ socket }) => socket.write("220 mail"));
+    const { port, metrics } = await mesh(context, "detect", application);
+    const client = await rawConnect(context, port);
+    await until("the greeting is here", () => client.text === "220 mail");
+    client.socket.end("quit");
+    await until("what follows is passed on", () => application.peers[0]?.text === "quit");
+    assert.equal(
+      metricSum(await metrics("caller"), "outbound_tcp_detect_http_results_total", 'result="read_timeout"'),
+      1,
+    );
+  });
+
+  it("is opaque at once for bytes that are not HTTP, even with an end right behind them", async (context) => {
+    const application = await rawServer(context, ({ socket }) => {
+      socket.on("end", () => socket.end("got it"));
+    });
+    const { port } = await mesh(context, "detect", application);
+    const startedAt = performance.now();
+    const client = await rawConnect(context, port);
+    client.socket.end("\x00binary");
+    await until("it is answered", () => client.text === "got it");
+    assert.equal(application.peers[0]?.text, "\x00binary");
+    assert.ok(performance.now() - startedAt < 800);
+  });
+
+  it("is HTTP for HTTP", async (context) => {
+    const application = await rawServer(context, ({ socket }) => {
+      socket.once("data", () => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+    });
+    const { port, metrics } = await mesh(context, "detect", application);
+    const client = await rawConnect(context, port);
+    client.socket.write("GET / HTTP/1.1\r\nHost: anything\r\n\r\n");
+    await until("it is answered", () => client.text.endsWith("ok"));
+    assert.equal(metricSum(await metrics("db-1"), "response_total", 'status_code="200"'), 1);
+  });
+});
