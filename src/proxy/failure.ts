@@ -53,8 +53,8 @@ export const failures = {
     grpcStatus: UNAVAILABLE,
     summary: "The service has had no reachable endpoint for too long.",
     advice:
-      "Requests wait up to 3 s (at the application's own sidecar 1 s) for an endpoint and then fail; later ones fail at " +
-      "once until an endpoint is back. `heddle endpoints` shows which there are and how they are.",
+      "Requests wait up to 3 s for an endpoint and then fail; later ones fail at once until an endpoint is back. " +
+      "`heddle endpoints` shows which there are and how they are.",
   },
   loadShed: {
     code: "HED1004",
@@ -100,7 +100,7 @@ export const failures = {
     grpcStatus: DEADLINE_EXCEEDED,
     summary: "The time limit of the route has passed.",
     advice:
-      "The route sets a limit for the whole exchange. Raise it, or look at the service's latency in `heddle stat`.",
+      "The route sets a limit for the whole exchange. Look at the service's latency in `heddle stat`.",
   },
   cancelled: {
     code: "HED1009",
@@ -125,7 +125,7 @@ export const failures = {
     grpcStatus: UNIMPLEMENTED,
     summary: "This kind of request is not carried.",
     advice:
-      "CONNECT is not carried by this version. Call the service by plain HTTP: encryption between sidecars is the mesh's task.",
+      "CONNECT is not carried by this version. Call the service by plain HTTP, by its Host or through an upstream port.",
   },
   unprocessed: {
     code: "HED1012",
