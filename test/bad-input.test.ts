@@ -27,8 +27,8 @@ class Bystanders {
   }
 
   async end(): Promise<void> {
-    const before = this.statuses.length;
-    await until("they go on", () => this.statuses.length >= before + 4);
+    const reached = this.statuses.length;
+    await until("they go on", () => this.statuses.length >= reached + 4);
     this.#stop = true;
     await Promise.all(this.#workers);
     this.#agent.destroy();
@@ -208,7 +208,7 @@ describe("a caller that breaks the rules", () => {
 interface BadAnswer {
   readonly pieces: readonly string[];
   /** What it does then. */
-  readonly then?: "fin" | "reset";
+  readonly finally?: "fin" | "reset";
   /** The status that the caller gets; 0: the answer is cut. */
   readonly status: number;
   /** The `error` label of the inbound sidecar's `response_total`; "" if it is a good answer. */
@@ -229,18 +229,23 @@ const BAD_ANSWERS: Record<string, BadAnswer> = {
     status: 502,
     error: "bad_answer",
   },
-  "nothing, and closes": { pieces: [""], then: "fin", status: 502, error: "closed" },
-  "nothing, and resets": { pieces: [""], then: "reset", status: 502, error: "closed" },
-  "half a head, and closes": { pieces: ["HTTP/1.1 200 OK\r\nContent-Le"], then: "fin", status: 502, error: "closed" },
+  "nothing, and closes": { pieces: [""], finally: "fin", status: 502, error: "closed" },
+  "nothing, and resets": { pieces: [""], finally: "reset", status: 502, error: "closed" },
+  "half a head, and closes": {
+    pieces: ["HTTP/1.1 200 OK\r\nContent-Le"],
+    finally: "fin",
+    status: 502,
+    error: "closed",
+  },
   "half a body, and closes": {
     pieces: ["HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", "half"],
-    then: "fin",
+    finally: "fin",
     status: 0,
     error: "closed",
   },
   "half a chunk, and closes": {
     pieces: ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "ff\r\nhalf"],
-    then: "fin",
+    finally: "fin",
     status: 0,
     error: "closed",
   },
@@ -257,12 +262,25 @@ const BAD_ANSWERS: Record<string, BadAnswer> = {
   },
   "a body that ends with the connection": {
     pieces: ["HTTP/1.1 200 OK\r\n\r\n", "ok"],
-    then: "fin",
+    finally: "fin",
     status: 200,
     error: "",
   },
-  "single bytes": { pieces: [..."HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"], status: 200, error: "" },
+  "single bytes": {
+    pieces: Array.from("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"),
+    status: 200,
+    error: "",
+  },
 };
+
+async function misbehave(socket: net.Socket, bad: BadAnswer): Promise<void> {
+  for (const piece of bad.pieces) {
+    if (piece !== "") socket.write(piece, "latin1");
+    await new Promise((resolve) => setTimeout(resolve, bad.pieces.length > 5 ? 1 : 10));
+  }
+  if (bad.finally === "fin") socket.end();
+  else if (bad.finally === "reset") socket.resetAndDestroy();
+}
 
 describe("an application that breaks the rules", () => {
   for (const [what, bad] of Object.entries(BAD_ANSWERS)) {
@@ -270,14 +288,7 @@ describe("an application that breaks the rules", () => {
       const good = await startApplication("good-1");
       good.delayMs = 5;
       const application = await rawServer(context, ({ socket }) => {
-        socket.once("data", async () => {
-          for (const piece of bad.pieces) {
-            if (piece !== "") socket.write(piece, "latin1");
-            await new Promise((resolve) => setTimeout(resolve, bad.pieces.length > 5 ? 1 : 10));
-          }
-          if (bad.then === "fin") socket.end();
-          else if (bad.then === "reset") socket.resetAndDestroy();
-        });
+        socket.once("data", () => void misbehave(socket, bad));
       });
       const mesh = await startMesh([
         { service: "good", workload: "good-1", protocol: "http", applicationPort: good.port },
@@ -334,9 +345,13 @@ describe("an application that breaks the rules", () => {
   });
 });
 
+/** Sockets open in this process. */
+function sockets(): number {
+  return process.getActiveResourcesInfo().filter((name) => /TCP|Pipe/.test(name)).length;
+}
+
 describe("afterwards", () => {
   it("a sidecar that is closed has left nothing open in this process", async () => {
-    const sockets = (): number => process.getActiveResourcesInfo().filter((name) => /TCP|Pipe/.test(name)).length;
     const idle = sockets();
     const application = await startApplication("good-1");
     const mesh = await startMesh([

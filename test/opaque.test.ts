@@ -27,7 +27,7 @@ describe("an opaque service", () => {
   it("may speak first, at once", async (context) => {
     const application = await rawServer(context, ({ socket }) => socket.write("hello, who are you?"));
     const { port } = await mesh(context, "opaque", application);
-    await (await rawConnect(context, port)).socket.destroy();
+    (await rawConnect(context, port)).socket.destroy();
     const startedAt = performance.now();
     const client = await rawConnect(context, port);
     await until("the greeting is here", () => client.text === "hello, who are you?");
@@ -41,7 +41,7 @@ describe("an opaque service", () => {
 
   it("keeps its two directions apart: each ends on its own", async (context) => {
     const application = await rawServer(context);
-    const { port, metrics } = await mesh(context, "opaque", application);
+    const { port, ...of } = await mesh(context, "opaque", application);
     const client = await rawConnect(context, port);
     client.socket.end("question");
     await until("the application has it all", () => application.peers[0]?.ended === true);
@@ -52,7 +52,7 @@ describe("an opaque service", () => {
     assert.equal(client.text.length, 1_000_000);
     assert.equal(client.closed, "end");
     await until("no connection is open in either sidecar", async () => {
-      const texts = [await metrics("caller"), await metrics("db-1")];
+      const texts = [await of.metrics("caller"), await of.metrics("db-1")];
       return texts.every((text) => metricSum(text, "tcp_open_connections", 'authority="db.default:80"') === 0);
     });
   });
@@ -74,18 +74,18 @@ describe("an opaque service", () => {
 
   it("waits for an endpoint, as a request does", async (context) => {
     const application = await rawServer(context, ({ socket }) => socket.write("hi"));
-    const { port, register } = await mesh(context, "opaque", application);
+    const { port, ...of } = await mesh(context, "opaque", application);
     const instance: Instance = {
       service: "db",
       workload: "db-1",
       protocol: "opaque",
       applicationPort: application.port,
     };
-    await register(instance, "unhealthy");
+    await of.register(instance, "unhealthy");
     // The first connection makes the sidecar ask; none is ready.
     const client = await rawConnect(context, port);
     client.socket.write("x");
-    await register(instance, "healthy");
+    await of.register(instance, "healthy");
     await until("it is through", () => client.text === "hi");
   });
 
@@ -109,12 +109,12 @@ describe("an opaque service", () => {
 
   it("whose application is away resets its callers, and says so at the hop where it happened", async (context) => {
     const application = await rawServer(context);
-    const { port, metrics } = await mesh(context, "opaque", application);
+    const { port, ...of } = await mesh(context, "opaque", application);
     application.close();
     const client = await rawConnect(context, port);
     client.socket.write("x");
     await until("it is reset", () => client.closed === "ECONNRESET");
-    assert.equal(metricSum(await metrics("db-1"), "inbound_tcp_errors_total", 'error="connect"'), 1);
+    assert.equal(metricSum(await of.metrics("db-1"), "inbound_tcp_errors_total", 'error="connect"'), 1);
   });
 
   it("is reached at another endpoint when one does not accept", async (context) => {
@@ -144,13 +144,13 @@ describe("an opaque service", () => {
 describe("a service whose protocol is to be detected", () => {
   it("is opaque when neither side has spoken for a second, at each of two sidecars", async (context) => {
     const application = await rawServer(context, ({ socket }) => socket.write("220 mail"));
-    const { port, metrics } = await mesh(context, "detect", application);
+    const { port, ...of } = await mesh(context, "detect", application);
     const client = await rawConnect(context, port);
     await until("the greeting is here", () => client.text === "220 mail");
     client.socket.end("quit");
     await until("what follows is passed on", () => application.peers[0]?.text === "quit");
     assert.equal(
-      metricSum(await metrics("caller"), "outbound_tcp_detect_http_results_total", 'result="read_timeout"'),
+      metricSum(await of.metrics("caller"), "outbound_tcp_detect_http_results_total", 'result="read_timeout"'),
       1,
     );
   });
@@ -172,10 +172,10 @@ describe("a service whose protocol is to be detected", () => {
     const application = await rawServer(context, ({ socket }) => {
       socket.once("data", () => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
     });
-    const { port, metrics } = await mesh(context, "detect", application);
+    const { port, ...of } = await mesh(context, "detect", application);
     const client = await rawConnect(context, port);
     client.socket.write("GET / HTTP/1.1\r\nHost: anything\r\n\r\n");
     await until("it is answered", () => client.text.endsWith("ok"));
-    assert.equal(metricSum(await metrics("db-1"), "response_total", 'status_code="200"'), 1);
+    assert.equal(metricSum(await of.metrics("db-1"), "response_total", 'status_code="200"'), 1);
   });
 });

@@ -55,6 +55,14 @@ describe("the admin listener", () => {
     delete process.env.SECRET_OF_THE_APPLICATION;
   });
 
+  it("takes no orders from a web page, even in a browser on this host", async () => {
+    const headers = { origin: "http://evil.example" };
+    assert.equal((await fetch(`${base}/shutdown`, { method: "POST", headers })).status, 403);
+    assert.equal((await fetch(`${base}/proxy-log-level`, { method: "PUT", body: "error", headers })).status, 403);
+    assert.equal(shutdowns, 0);
+    assert.equal(level, "info");
+  });
+
   it("changes the log level, and refuses one that does not exist", async () => {
     assert.equal(await (await fetch(`${base}/proxy-log-level`)).text(), "info\n");
     await fetch(`${base}/proxy-log-level`, { method: "PUT", body: "debug" });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import fc from "fast-check";
+import * as fc from "fast-check";
 
 import { RecordedResponse, requestHead } from "../../test/support/exchange-recorder.ts";
 import { type ClientStream, ResetCause, type ResetCode } from "../protocol/exchange.ts";

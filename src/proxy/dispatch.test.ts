@@ -99,7 +99,9 @@ describe("Dispatch: where a request goes", () => {
     await settled();
     assert.equal(response.reset, undefined);
     assert.equal(world.backend.queued, 1);
-    world.update(99);
+    world.update(98, 99);
+    world.attempts[0]?.refuse();
+    assert.equal(world.attempts.length, 1, "all its attempts were still to be had");
     world.accept();
     world.last.answer(200, true);
     assert.equal(response.head?.status, 200);
@@ -132,6 +134,20 @@ describe("Dispatch: where a request goes", () => {
     const unsafe = post(world);
     world.last.lose("closed");
     assert.equal(unsafe.response.reset?.code, "closed");
+  });
+
+  it("sends it again once only, and then does not claim that nobody has processed it", async () => {
+    const world = await warm();
+    const { response } = call(world);
+    world.last.lose("closed");
+    for (let i = 0; i < ATTEMPTS_MAX; i++) world.attempts[0]?.refuse();
+    world.clock.advance(60_000);
+    for (let i = 0; i < ATTEMPTS_MAX; i++) {
+      world.attempts[0]?.refuse();
+      world.clock.advance(60_000);
+    }
+    await settled();
+    assert.equal(kind(response), "closed");
   });
 
   it("does not send it again once the server has said anything about it", async () => {
@@ -388,15 +404,15 @@ describe("Dispatch: how it ends", () => {
   });
 });
 
-describe("Dispatch: an upgrade", () => {
-  function upgrade(): { world: FakeWorld } & Call {
-    const world = new FakeWorld();
-    world.update({ port: 1, meshed: true });
-    const opened = call(world, { ...requestHead("GET", "/"), upgrade: "websocket" }, false);
-    world.accept();
-    return { world, ...opened };
-  }
+function upgrade(): { world: FakeWorld } & Call {
+  const world = new FakeWorld();
+  world.update({ port: 1, meshed: true });
+  const opened = call(world, { ...requestHead("GET", "/"), upgrade: "websocket" }, false);
+  world.accept();
+  return { world, ...opened };
+}
 
+describe("Dispatch: an upgrade", () => {
   it("ends in each direction on its own, and is counted once", () => {
     const { world, stream, response } = upgrade();
     world.last.answer(101, false, [], "websocket");

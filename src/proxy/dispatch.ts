@@ -7,8 +7,9 @@
  *      └─────────────────────┴────────────────────────┘  (at most ATTEMPTS_MAX times)
  *
  * Sending again is safe only when nothing was processed: no connection, REFUSED_STREAM, GOAWAY (RFC 9113 §8.7), the far
- * sidecar's word that its application never got it, or an idempotent request that met a kept-alive connection just as it
- * closed (RFC 9110 §9.2.2, RFC 9112 §9.3.1). What was already sent of the body is kept for that, up to REPLAY_BYTES_MAX.
+ * sidecar's word that its application never got it; or, once, an idempotent request that met a kept-alive connection just
+ * as it closed (RFC 9110 §9.2.2, RFC 9112 §9.3.1), since that may also be a request that kills whoever reads it. What was
+ * already sent of the body is kept for that, up to REPLAY_BYTES_MAX.
  */
 import type { Clock } from "../net/clock.ts";
 import type {
@@ -51,6 +52,8 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
   #stream: ClientStream | undefined;
   /** A loss may just be an idle connection's close that crossed the request. */
   #reused = false;
+  /** It was lost once with nothing said, so an endpoint may have processed it after all: once more, and no more. */
+  #lost: ResetCause | undefined;
   #packed = false;
   #startedAt = 0;
   /** The endpoint still counts this request as in flight. */
@@ -239,11 +242,10 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
   onReset(cause: ResetCause): void {
     if (this.done) return;
     this.#stream = undefined;
-    const unprocessed =
-      cause.code === "refused" ||
-      cause.code === "connect" ||
-      (cause.code === "closed" && this.#reused && this.#status === 0 && isIdempotent(this.head.method));
-    if (unprocessed && this.#mayRepeat()) {
+    const unprocessed = cause.code === "refused" || cause.code === "connect";
+    const lost = cause.code === "closed" && this.#reused && this.#lost === undefined && isIdempotent(this.head.method);
+    if ((unprocessed || lost) && this.#mayRepeat()) {
+      if (lost) this.#lost = cause;
       this.#failedUnprocessed(cause);
       return;
     }
@@ -287,8 +289,10 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
       this.seek(endpoint, cause);
       return;
     }
-    endpoint.metrics.failed(failureOf(cause).kind);
-    this.fail(cause);
+    // Who has lost it once must not say that it was never processed.
+    const given = this.#lost ?? cause;
+    endpoint.metrics.failed(failureOf(given).kind);
+    this.fail(given);
   }
 
   /** The answer has ended. */

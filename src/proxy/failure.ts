@@ -99,8 +99,7 @@ export const failures = {
     status: 504,
     grpcStatus: DEADLINE_EXCEEDED,
     summary: "The time limit of the route has passed.",
-    advice:
-      "The route sets a limit for the whole exchange. Look at the service's latency in `heddle stat`.",
+    advice: "The route sets a limit for the whole exchange. Look at the service's latency in `heddle stat`.",
   },
   cancelled: {
     code: "HED1009",

@@ -33,10 +33,12 @@ export class Listener {
   readonly #server: net.Server;
   readonly #sessions = new Set<Session>();
   readonly #options: ListenerOptions;
+  #address: SocketAddress;
   #draining: (() => void) | undefined;
 
   private constructor(options: ListenerOptions) {
     this.#options = options;
+    this.#address = options.address;
     this.#server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => this.#accept(socket));
   }
 
@@ -48,15 +50,17 @@ export class Listener {
       listener.#server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(error, host, port)));
       listener.#server.listen({ host, port, backlog: BACKLOG }, resolve);
     });
+    const bound = listener.#server.address() as net.AddressInfo;
+    listener.#address = { host: bound.address, port: bound.port };
     listener.#server.removeAllListeners("error");
     // What can go wrong from here on (EMFILE on accept) passes; the listener goes on.
     listener.#server.on("error", () => options.onOverflow());
     return listener;
   }
 
+  /** Where it listens, or has listened. */
   get address(): SocketAddress {
-    const address = this.#server.address() as net.AddressInfo;
-    return { host: address.address, port: address.port };
+    return this.#address;
   }
 
   /** Connections being served. */

@@ -113,6 +113,17 @@ describe("Services", () => {
     assert.equal([...services.backends()].length, 0);
   });
 
+  it("makes a new backend when the protocol of the port changes", () => {
+    const { services, discovery } = rig();
+    services.resolve("price", () => {});
+    const watcher = discovery.watchers.get("price");
+    watcher?.onView(view("price"));
+    const before = services.known("price")?.backend("price.default:80");
+    watcher?.onView({ ...view("price"), port: { name: "grpc", port: 80, protocol: "grpc" } });
+    assert.notEqual(services.known("price")?.backend("price.default:80"), before);
+    assert.equal([...services.backends()].length, 1);
+  });
+
   it("keeps the last good routes when new ones do not compile", () => {
     const { services, discovery, lines } = rig();
     services.resolve("price", () => {});
@@ -135,6 +146,20 @@ describe("Services", () => {
     services.resolve("one-more", (resolution) => (answer = outcome(resolution)));
     assert.equal(answer, "absent");
     assert.equal(services.size, SERVICES_MAX);
+  });
+
+  it("does not let names that do not exist keep others out for long", () => {
+    const { services, discovery, clock } = rig();
+    for (let i = 0; i < SERVICES_MAX; i++) {
+      services.resolve(`s${i}`, () => {});
+      discovery.watchers.get(`s${i}`)?.onUnknown();
+    }
+    services.resolve("price", (resolution) => assert.equal(resolution, "absent"));
+    clock.advance(ABSENT_MS);
+    const outcomes: string[] = [];
+    services.resolve("price", (resolution) => outcomes.push(outcome(resolution)));
+    discovery.watchers.get("price")?.onView(view("price"));
+    assert.deepEqual(outcomes, ["price.default:80"]);
   });
 
   it("closes without a timer or a watch left", () => {

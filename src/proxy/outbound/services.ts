@@ -21,6 +21,9 @@ export const IDLE_MS = 60_000;
 /** Milliseconds that "no such service" is believed without asking again. */
 export const ABSENT_MS = 5_000;
 
+/** Milliseconds between two looks for names that can be forgotten early because there are too many. */
+const ROOM_MS = 1_000;
+
 /** Milliseconds that the first request to a name waits for the control plane. Linkerd's outbound fail-fast: 3 s. */
 export const DISCOVERY_TIMEOUT_MS = 3_000;
 
@@ -43,22 +46,18 @@ export interface ServicesContext {
 export class Services {
   readonly #context: ServicesContext;
   readonly #entries = new Map<string, Entry>();
-  readonly #backends = new Map<PortKey, { backend: Backend; users: number }>();
+  readonly #backends = new Map<string, Shared>();
   #nextSweep: Timer | undefined;
+  #sweptAt = -Infinity;
 
   constructor(context: ServicesContext) {
     this.#context = context;
     this.#scheduleSweep();
   }
 
-  /** @internal */
-  busy(key: PortKey): boolean {
-    return (this.#backends.get(key)?.backend.inFlight ?? 0) > 0;
-  }
-
   /** Every backend in use, for gauges. */
   *backends(): Iterable<readonly [PortKey, Backend]> {
-    for (const [key, { backend }] of this.#backends) yield [key, backend];
+    for (const { key, backend } of this.#backends.values()) yield [key, backend];
   }
 
   /** What a name stands for if that is known already; undefined if it has to be asked. */
@@ -78,6 +77,7 @@ export class Services {
   resolve(authority: string, done: (resolution: Resolution) => void): () => void {
     let entry = this.#entries.get(authority);
     if (entry === undefined) {
+      if (this.#entries.size >= SERVICES_MAX) this.#makeRoom();
       if (this.#entries.size >= SERVICES_MAX) {
         this.#context.logger.warn("too many names in use at once; this one is not looked up", {
           authority,
@@ -111,36 +111,55 @@ export class Services {
   }
 
   /** @internal The same port under two names shares one backend, so its load is seen in whole. */
-  use(service: ServiceView, view: BackendView): Backend {
-    let used = this.#backends.get(view.key);
+  use(service: ServiceView, view: BackendView): Shared {
+    // Connections made for one protocol are of no use for another.
+    const id = `${service.port.protocol} ${view.key}`;
+    let used = this.#backends.get(id);
     if (used === undefined) {
-      used = { backend: this.#context.makeBackend(service, view), users: 0 };
-      this.#backends.set(view.key, used);
+      used = { id, key: view.key, backend: this.#context.makeBackend(service, view), users: 0 };
+      this.#backends.set(id, used);
     }
     used.users++;
     used.backend.update(view.policy, view.endpoints);
-    return used.backend;
+    return used;
   }
 
   /** @internal */
-  release(key: PortKey): void {
-    const used = this.#backends.get(key);
-    if (used === undefined || --used.users > 0) return;
-    this.#backends.delete(key);
+  release(used: Shared): void {
+    if (--used.users > 0) return;
+    this.#backends.delete(used.id);
     used.backend.close();
   }
 
   #scheduleSweep(): void {
     this.#nextSweep = this.#context.clock.after(IDLE_MS / 4, () => {
-      const now = this.#context.clock.now();
-      for (const [authority, entry] of this.#entries) {
-        if (!entry.expired(now)) continue;
-        this.#entries.delete(authority);
-        entry.close();
-      }
+      this.#sweep();
       this.#scheduleSweep();
     });
   }
+
+  /** Names that do not exist must not keep those out that do; yet a flood of them must not have us look all the time. */
+  #makeRoom(): void {
+    if (this.#context.clock.now() - this.#sweptAt >= ROOM_MS) this.#sweep();
+  }
+
+  #sweep(): void {
+    const now = this.#context.clock.now();
+    this.#sweptAt = now;
+    for (const [authority, entry] of this.#entries) {
+      if (!entry.expired(now)) continue;
+      this.#entries.delete(authority);
+      entry.close();
+    }
+  }
+}
+
+/** A backend and how many names lead to it. */
+interface Shared {
+  readonly id: string;
+  readonly key: PortKey;
+  readonly backend: Backend;
+  users: number;
 }
 
 class Entry {
@@ -152,7 +171,7 @@ class Entry {
   readonly #waiting = new Set<(resolution: Resolution) => void>();
   #unwatch: (() => void) | undefined;
   #timeout: Timer | undefined;
-  #keys: readonly PortKey[] = [];
+  #used: readonly Shared[] = [];
 
   constructor(services: Services, context: ServicesContext, authority: string) {
     this.#services = services;
@@ -183,15 +202,14 @@ class Entry {
   expired(now: number): boolean {
     if (this.#waiting.size > 0) return false;
     if (this.state === "absent") return now - this.usedAt >= ABSENT_MS;
-    return now - this.usedAt >= IDLE_MS && !this.#keys.some((key) => this.#services.busy(key));
+    return now - this.usedAt >= IDLE_MS && !this.#used.some(({ backend }) => backend.inFlight > 0);
   }
 
   close(): void {
     this.#unwatch?.();
     this.#timeout?.cancel();
     this.#answer("timeout");
-    for (const key of this.#keys) this.#services.release(key);
-    this.#keys = [];
+    this.#release();
   }
 
   #know(view: ServiceView): void {
@@ -205,22 +223,23 @@ class Entry {
       });
       return;
     }
-    const before = this.#keys;
-    const backends = new Map<PortKey, Backend>();
-    for (const backend of view.backends.values()) backends.set(backend.key, this.#services.use(view, backend));
-    this.#keys = [...backends.keys()];
+    const before = this.#used;
+    this.#used = Array.from(view.backends.values(), (backend) => this.#services.use(view, backend));
     // Taken before it is let go, so that a backend in both is not torn down in between.
-    for (const key of before) this.#services.release(key);
+    for (const used of before) this.#services.release(used);
+    const backends = new Map(this.#used.map(({ key, backend }) => [key, backend]));
     this.#settle({ view, router, backend: (key) => backends.get(key) });
   }
 
   #settle(state: KnownService | "absent"): void {
-    if (state === "absent") {
-      for (const key of this.#keys) this.#services.release(key);
-      this.#keys = [];
-    }
+    if (state === "absent") this.#release();
     this.state = state;
     this.#answer(state);
+  }
+
+  #release(): void {
+    for (const used of this.#used) this.#services.release(used);
+    this.#used = [];
   }
 
   #answer(resolution: Resolution): void {

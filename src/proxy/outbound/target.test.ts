@@ -29,7 +29,7 @@ interface Rig {
   readonly world: FakeWorld;
   readonly asked: string[];
   readonly services: Services;
-  open(host: string, path?: string): RecordedResponse;
+  readonly open: (host: string, path?: string) => RecordedResponse;
 }
 
 /** @param known what discovery says of "price"; it says at once that nothing else exists */
@@ -85,7 +85,7 @@ describe("NamedTarget", () => {
 
   it("does not ask for what cannot be a name, which discovery might take for something else", async () => {
     const { asked, open } = rig(view({}));
-    for (const host of ["", "*", "[::1]:80", "a b", "a/b", `${"x".repeat(300)}`, "price:"]) {
+    for (const host of ["", "*", "[::1]:80", "a b", "a/b", "x".repeat(300), "price:"]) {
       const response = open(host);
       await settled();
       assert.ok(response.reset !== undefined && failureOf(response.reset).code === "HED1001", host);

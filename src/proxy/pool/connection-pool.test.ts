@@ -143,6 +143,29 @@ describe("ConnectionPool", () => {
     assert.deepEqual(log, ["a", "b"]);
   });
 
+  it("tells one that waits for each HTTP/1 connection that cannot be made", () => {
+    const { pool, attempts } = rig(1, 2);
+    const log: string[] = [];
+    for (const name of ["a", "b", "c"]) pool.wait(waiter(log, name));
+    attempts[0]?.(new Error("refused"));
+    assert.deepEqual(log, ["a: refused"]);
+    assert.equal(attempts.length, 3, "the third has its attempt now");
+    attempts[1]?.();
+    attempts[2]?.();
+    assert.deepEqual(log, ["a: refused", "b", "c"]);
+  });
+
+  it("closes in its time what was taken for a request that could then not be written", () => {
+    const { pool, attempts, clients, clock } = rig(1, 10);
+    pool.wait(waiter([], "a"));
+    attempts[0]?.();
+    clients[0]?.finish();
+    assert.equal(pool.take(), clients[0]);
+    clock.advance(10_000);
+    assert.equal(pool.size, 0);
+    assert.equal(clock.pending, 0);
+  });
+
   it("tells all that wait when no connection can be made", () => {
     const { pool, attempts } = rig(2, 16);
     const log: string[] = [];

@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+import { requestHead } from "../../test/support/exchange-recorder.ts";
+import { ResetCause } from "../protocol/exchange.ts";
+import { forward, type Hop } from "./exchange.ts";
+import { FakeServerStream } from "./testing/fake-server-stream.ts";
+import { FakeWorld } from "./testing/fake-world.ts";
+
+interface Rig {
+  readonly world: FakeWorld;
+  readonly server: FakeServerStream;
+  readonly told: string[];
+}
+
+function rig(upgrade = "", end = false): Rig {
+  const world = new FakeWorld();
+  world.update(1);
+  const server = new FakeServerStream();
+  const told: string[] = [];
+  const hop: Hop = {
+    answer: (_stream, _request, failure) => told.push(`answer ${failure.kind}`),
+    cut: (failure) => told.push(`cut ${failure.kind}`),
+  };
+  forward(server, { ...requestHead("POST", "/"), upgrade }, end, world.backend, hop);
+  world.accept();
+  return { world, server, told };
+}
+
+describe("an exchange", () => {
+  it("carries both bodies and both trailers", () => {
+    const { world, server } = rig();
+    server.receiver.onData(Buffer.from("question"), false);
+    server.receiver.onTrailers(["a", "1"]);
+    world.last.answer(103, false);
+    world.last.answer(200, false);
+    world.last.data("answer", false);
+    world.last.endWithTrailers(["b", "2"]);
+    assert.equal(world.last.sent, "question");
+    assert.deepEqual(world.last.trailers, ["a", "1"]);
+    assert.deepEqual(
+      server.heads.map(({ status }) => status),
+      [103, 200],
+    );
+    assert.equal(server.text, "answer");
+    assert.deepEqual(server.trailers, ["b", "2"]);
+  });
+
+  it("holds each side back for the other, and lets it go on", () => {
+    const { world, server } = rig();
+    world.last.writable = false;
+    server.receiver.onData(Buffer.from("x"), false);
+    assert.ok(server.paused);
+    world.last.receiver.onWritable();
+    assert.ok(!server.paused);
+    world.last.answer(200, false);
+    server.writable = false;
+    world.last.data("x", false);
+    assert.ok(world.last.paused);
+    server.receiver.onWritable();
+    assert.ok(!world.last.paused);
+  });
+
+  it("answers a failure while there is time, and cuts the answer after", () => {
+    const early = rig();
+    early.world.last.answer(100, false);
+    early.world.last.lose("protocol");
+    assert.deepEqual(early.told, ["answer bad_answer"]);
+    assert.equal(early.server.given, undefined);
+    const late = rig();
+    late.world.last.answer(200, false);
+    late.world.last.lose("closed");
+    assert.deepEqual(late.told, ["cut closed"]);
+    assert.equal(late.server.given?.code, "closed");
+  });
+
+  it("tells the service when the caller has gone, once", () => {
+    const { world, server, told } = rig();
+    server.receiver.onReset(new ResetCause("closed", "gone"));
+    server.receiver.onReset(new ResetCause("closed", "gone"));
+    assert.equal(world.last.given?.code, "cancelled");
+    assert.match(world.last.given.detail, /gone/);
+    assert.deepEqual(told, []);
+    assert.equal(world.backend.inFlight, 0);
+  });
+
+  it("counts an answer that could not be given to the caller", () => {
+    const { world, server, told } = rig();
+    server.whenHead = () => server.receiver.onReset(new ResetCause("internal", "cannot be written"));
+    world.last.answer(200, false);
+    world.last.data("x", true);
+    assert.deepEqual(told, ["cut unexpected"]);
+    assert.equal(world.backend.inFlight, 0);
+    assert.equal(server.text, "");
+  });
+
+  it("listens to no more of the request once the answer is whole", () => {
+    const { world, server } = rig();
+    world.last.answer(413, true);
+    assert.ok(world.last.over);
+    server.receiver.onData(Buffer.from("late"), true);
+    server.receiver.onReset(new ResetCause("closed", "late"));
+    assert.equal(world.last.sent, "");
+    assert.deepEqual(world.outcomes, { 413: 1 });
+  });
+
+  it("that was upgraded ends in each direction on its own", () => {
+    const { world, server } = rig("websocket");
+    world.last.answer(101, false, [], "websocket");
+    world.last.data("bye", true);
+    assert.ok(server.ended);
+    server.receiver.onData(Buffer.from("more"), false);
+    server.receiver.onData(Buffer.from("!"), true);
+    assert.equal(world.last.sent, "more!");
+    assert.ok(world.last.over);
+    assert.equal(world.backend.inFlight, 0);
+  });
+
+  it("that was not upgraded has no request body to wait for", () => {
+    const { world, server } = rig("websocket");
+    world.last.answer(426, true);
+    assert.equal(server.status, 426);
+    assert.equal(world.last.given, undefined, "whole, not given up");
+    assert.equal(world.backend.inFlight, 0);
+  });
+});

@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+import { ResetCause, type ResetCode } from "../protocol/exchange.ts";
+import { GRPC_CODE_NAMES } from "../protocol/grpc.ts";
+import { failureCause, failureOf, failures } from "./failure.ts";
+
+describe("failures", () => {
+  const all = Object.values(failures);
+
+  it("have codes and kinds of their own", () => {
+    assert.equal(new Set(all.map(({ code }) => code)).size, all.length);
+    assert.equal(new Set(all.map(({ kind }) => kind)).size, all.length);
+  });
+
+  it("are errors in HTTP and in gRPC, and explained", () => {
+    for (const { code, kind, status, grpcStatus, summary, advice } of all) {
+      assert.match(code, /^HED\d{4}$/);
+      assert.match(kind, /^[a-z_]+$/);
+      assert.ok(status >= 400 && status < 600);
+      assert.ok(grpcStatus > 0 && grpcStatus < GRPC_CODE_NAMES.length);
+      assert.match(summary, /\.$/);
+      assert.match(advice, /\.$/);
+    }
+  });
+
+  it("are found for every way in which an exchange can end, and for the reason that a proxy had itself", () => {
+    const expected: Record<ResetCode, string> = {
+      refused: "unprocessed",
+      cancelled: "cancelled",
+      protocol: "bad_answer",
+      closed: "closed",
+      connect: "connect",
+      timeout: "timeout",
+      overflow: "loadshed",
+      internal: "unexpected",
+    };
+    for (const [code, kind] of Object.entries(expected)) {
+      assert.equal(failureOf(new ResetCause(code as ResetCode, "")).kind, kind);
+    }
+    assert.equal(failureOf(failureCause(failures.unknownService, "refused", "")), failures.unknownService);
+  });
+});

@@ -1,0 +1,78 @@
+/** What a sidecar that is asked to leave does with what has only just begun. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import http from "node:http";
+import type { AddressInfo } from "node:net";
+import { describe, it } from "node:test";
+
+import { startProxy } from "../src/proxy/proxy.ts";
+import { call, startApplication } from "./support/application.ts";
+import { ANY_PORT, sidecar, startMesh } from "./support/mesh.ts";
+import { rawConnect } from "./support/raw.ts";
+import { until } from "./support/until.ts";
+
+describe("a sidecar that is drained", () => {
+  it("serves the request of a connection that had not said anything yet, and closes the one that never does", async (context) => {
+    const application = await startApplication("price-1");
+    context.after(() => application.close());
+    const target = { host: "127.0.0.1", port: application.port };
+    const inbound = [{ listen: ANY_PORT, target, service: "price", port: 80, protocol: "http" as const }];
+    const proxy = await startProxy(sidecar("price-1", { inbound }));
+    context.after(() => proxy.close());
+    const port = proxy.addresses.inbound[0]?.port ?? 0;
+    const talker = await rawConnect(context, port);
+    const silent = await rawConnect(context, port);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const drained = proxy.drain();
+    talker.socket.write("GET / HTTP/1.1\r\nHost: price\r\n\r\n");
+    await until("it is answered", () => talker.text.startsWith("HTTP/1.1 200"));
+    assert.match(talker.text, /connection: close/i);
+    await until("both are closed", () => talker.ended && silent.ended);
+    talker.socket.destroy();
+    silent.socket.destroy();
+    await drained;
+  });
+
+  it("lets its application call others for as long as it has requests to answer", async (context) => {
+    const price = await startApplication("price-1");
+    let outbound = "";
+    let called = 0;
+    const server = http.createServer((_request, response) => {
+      called++;
+      // Long enough for the drain to have begun.
+      setTimeout(() => {
+        call(outbound, "price", "/", { agent: new http.Agent() }).then(
+          ({ status }) => response.writeHead(status).end(),
+          () => response.writeHead(599).end(),
+        );
+      }, 100);
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    context.after(() => {
+      price.close();
+      server.close();
+      server.closeAllConnections();
+    });
+    const mesh = await startMesh([
+      { service: "price", workload: "price-1", protocol: "http", applicationPort: price.port },
+    ]);
+    context.after(() => mesh.close());
+    const target = { host: "127.0.0.1", port: (server.address() as AddressInfo).port };
+    const shop = await startProxy(
+      sidecar("shop-1", {
+        control: { host: "127.0.0.1", port: mesh.control.xdsAddress.port },
+        outbound: ANY_PORT,
+        inbound: [{ listen: ANY_PORT, target, service: "shop", port: 80, protocol: "http" }],
+      }),
+    );
+    context.after(() => shop.close());
+    outbound = `http://127.0.0.1:${shop.addresses.outbound?.port}`;
+    const answer = call(`http://127.0.0.1:${shop.addresses.inbound[0]?.port}`, "shop");
+    await until("the application works on it", () => called === 1);
+    const drained = shop.drain();
+    assert.equal((await answer).status, 200);
+    await drained;
+    await assert.rejects(call(outbound, "price"), /ECONNREFUSED/);
+  });
+});
