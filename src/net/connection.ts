@@ -72,8 +72,6 @@ export class Connection {
     this.remotePort = socket.remotePort ?? 0;
     this.localAddress = socket.localAddress ?? "";
     this.localPort = socket.localPort ?? 0;
-    socket.setNoDelay(true);
-    socket.setKeepAlive(true, KEEP_ALIVE_MS);
     // The first error tells the cause; what follows it (EPIPE after ECONNRESET) does not.
     socket.on("error", (error) => (this.#error ??= error));
     socket.on("end", () => this.handler.onEnd());
@@ -296,8 +294,15 @@ export function acceptConnection(accepted: net.Socket): Connection {
     },
   };
   const socket = new net.Socket(options);
+  tune(socket);
   connection = new Connection(socket);
   return connection;
+}
+
+/** Small writes leave at once, since they are gathered already; a peer that has vanished is noticed. */
+function tune(socket: net.Socket): void {
+  socket.setNoDelay(true);
+  socket.setKeepAlive(true, KEEP_ALIVE_MS);
 }
 
 /** Where to connect to, and how long it may take. */
@@ -353,6 +358,7 @@ export function connect(
     settled = true;
     clearTimeout(timer);
     socket.off("error", fail);
+    tune(socket);
     connection = new Connection(socket);
     done(undefined, connection);
   });
