@@ -136,20 +136,6 @@ describe("Dispatch: where a request goes", () => {
     assert.equal(unsafe.response.reset?.code, "closed");
   });
 
-  it("sends it again once only, and then does not claim that nobody has processed it", async () => {
-    const world = await warm();
-    const { response } = call(world);
-    world.last.lose("closed");
-    for (let i = 0; i < ATTEMPTS_MAX; i++) world.attempts[0]?.refuse();
-    world.clock.advance(60_000);
-    for (let i = 0; i < ATTEMPTS_MAX; i++) {
-      world.attempts[0]?.refuse();
-      world.clock.advance(60_000);
-    }
-    await settled();
-    assert.equal(kind(response), "closed");
-  });
-
   it("does not send it again once the server has said anything about it", async () => {
     const world = await warm();
     const { response } = call(world);

@@ -7,9 +7,10 @@
  *      └─────────────────────┴────────────────────────┘  (at most ATTEMPTS_MAX times)
  *
  * Sending again is safe only when nothing was processed: no connection, REFUSED_STREAM, GOAWAY (RFC 9113 §8.7), the far
- * sidecar's word that its application never got it; or, once, an idempotent request that met a kept-alive connection just
- * as it closed (RFC 9110 §9.2.2, RFC 9112 §9.3.1), since that may also be a request that kills whoever reads it. What was
- * already sent of the body is kept for that, up to REPLAY_BYTES_MAX.
+ * sidecar's word that it may go elsewhere, or an idempotent request that met a kept-alive connection just as it closed
+ * (RFC 9110 §9.2.2, RFC 9112 §9.3.1). The last is what a killed process looks like, so it is worth its price: a request
+ * that kills whoever reads it may reach ATTEMPTS_MAX of them. What was already sent of the body is kept for sending it
+ * again, up to REPLAY_BYTES_MAX.
  */
 import type { Clock } from "../net/clock.ts";
 import type {
@@ -52,8 +53,6 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
   #stream: ClientStream | undefined;
   /** A loss may just be an idle connection's close that crossed the request. */
   #reused = false;
-  /** It was lost once with nothing said, so an endpoint may have processed it after all: once more, and no more. */
-  #lost: ResetCause | undefined;
   #packed = false;
   #startedAt = 0;
   /** The endpoint still counts this request as in flight. */
@@ -242,10 +241,11 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
   onReset(cause: ResetCause): void {
     if (this.done) return;
     this.#stream = undefined;
-    const unprocessed = cause.code === "refused" || cause.code === "connect";
-    const lost = cause.code === "closed" && this.#reused && this.#lost === undefined && isIdempotent(this.head.method);
-    if ((unprocessed || lost) && this.#mayRepeat()) {
-      if (lost) this.#lost = cause;
+    const unprocessed =
+      cause.code === "refused" ||
+      cause.code === "connect" ||
+      (cause.code === "closed" && this.#reused && this.#status === 0 && isIdempotent(this.head.method));
+    if (unprocessed && this.#mayRepeat()) {
       this.#failedUnprocessed(cause);
       return;
     }
@@ -289,10 +289,8 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
       this.seek(endpoint, cause);
       return;
     }
-    // Who has lost it once must not say that it was never processed.
-    const given = this.#lost ?? cause;
-    endpoint.metrics.failed(failureOf(given).kind);
-    this.fail(given);
+    endpoint.metrics.failed(failureOf(cause).kind);
+    this.fail(cause);
   }
 
   /** The answer has ended. */
