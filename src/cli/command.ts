@@ -36,6 +36,16 @@ export interface Invocation<F extends Flags> {
   /** What came after `--`; undefined if there was no `--`. */
   readonly rest: readonly string[] | undefined;
   readonly io: Io;
+  /** All commands, for the one that is about commands. */
+  readonly commands: readonly CommandEntry[];
+}
+
+/** A command in the table: name and summary at hand, the code loaded only when it is run. */
+export interface CommandEntry {
+  readonly name: string;
+  /** One line, for the list of commands. */
+  readonly summary: string;
+  load(): Promise<Command>;
 }
 
 export interface Positionals {

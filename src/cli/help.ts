@@ -1,7 +1,6 @@
 /** The help texts, made from the command table. */
+import type { Command, CommandEntry, Flag } from "./command.ts";
 import { COMMON_FLAGS, usage } from "./arguments.ts";
-import type { Command, Flag } from "./command.ts";
-import type { CommandEntry } from "./table.ts";
 
 export function commandHelp(command: Command): string {
   const lines = [`Usage: heddle ${usage(command)}`, "", command.description];

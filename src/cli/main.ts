@@ -56,7 +56,7 @@ async function dispatch(words: readonly string[], io: Io): Promise<number> {
     return 0;
   }
   const env = parsed.flags["no-color"] === true ? { ...io.env, NO_COLOR: "1" } : io.env;
-  return command.run({ ...parsed, io: { ...io, env } } as Invocation<Flags>);
+  return command.run({ ...parsed, io: { ...io, env }, commands: COMMANDS } as Invocation<Flags>);
 }
 
 async function find(name: string): Promise<Command> {

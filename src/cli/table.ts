@@ -1,12 +1,5 @@
 /** All commands: name and summary at hand, the code loaded only when it is run. A sidecar starts without the rest of the CLI. */
-import type { Command } from "./command.ts";
-
-export interface CommandEntry {
-  readonly name: string;
-  /** One line, for the list of commands. */
-  readonly summary: string;
-  load(): Promise<Command>;
-}
+import type { CommandEntry } from "./command.ts";
 
 export const COMMANDS: readonly CommandEntry[] = [
   {

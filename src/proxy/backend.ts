@@ -14,6 +14,7 @@ import { Dispatch } from "./dispatch.ts";
 import type { BalancedEndpoint } from "./endpoint.ts";
 import { failureCause, failures } from "./failure.ts";
 import { type Place, WaitList } from "./pool/wait-list.ts";
+import type { EndpointSource, Seeker } from "./seeker.ts";
 import type { HttpService } from "./service.ts";
 
 export interface BackendContext {
@@ -32,15 +33,7 @@ export interface BackendContext {
   readonly onRepeat: () => void;
 }
 
-/** What wants an endpoint: a request or a byte stream. */
-export interface Seeker {
-  /** The balancer has chosen. */
-  assign(endpoint: BalancedEndpoint): void;
-  /** There is none to be had. */
-  fail(cause: ResetCause): void;
-}
-
-export class Backend implements HttpService {
+export class Backend implements HttpService, EndpointSource {
   /** @internal */
   readonly single: boolean;
   readonly #context: BackendContext;

@@ -24,12 +24,12 @@ import type {
 import { ResetCause } from "../protocol/exchange.ts";
 import { GrpcCode, grpcStatusOfHead, grpcStatusOfTrailers, isGrpc } from "../protocol/grpc.ts";
 import { getHeader, removeHeader } from "../protocol/headers.ts";
-import type { Backend, Seeker } from "./backend.ts";
 import type { BalancedEndpoint } from "./endpoint.ts";
 import { failureOf } from "./failure.ts";
 import { packRequest, unpackResponse } from "./original.ts";
 import type { PoolWaiter } from "./pool/connection-pool.ts";
 import type { Place } from "./pool/wait-list.ts";
+import type { EndpointSource, Seeker } from "./seeker.ts";
 
 /** Bytes of a request body kept for sending it again; a longer body is sent once. Linkerd: 64 KiB. */
 export const REPLAY_BYTES_MAX = 64 * 1024;
@@ -45,7 +45,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
   endpoint: BalancedEndpoint | undefined;
   done = false;
   attempts = 0;
-  readonly #backend: Backend;
+  readonly #backend: EndpointSource;
   readonly #clock: Clock;
   readonly #receiver: ResponseReceiver;
   /** Where it waits, or has waited. */
@@ -72,7 +72,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
   #replayBytes = 0;
   #trailers: HeaderList | undefined;
 
-  constructor(backend: Backend, clock: Clock, head: RequestHead, end: boolean, receiver: ResponseReceiver) {
+  constructor(backend: EndpointSource, clock: Clock, head: RequestHead, end: boolean, receiver: ResponseReceiver) {
     this.#backend = backend;
     this.#clock = clock;
     this.head = head;
@@ -135,7 +135,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
 
   // What the backend and the pool do.
 
-  /** Asks for an endpoint. @param failed, cause as for `Backend.place` */
+  /** Asks for an endpoint. @param failed, cause as for `EndpointSource.place` */
   seek(failed: BalancedEndpoint | undefined, cause: ResetCause | undefined): void {
     const place = this.#backend.place(this, failed, cause);
     if (place !== undefined) this.#place = place;

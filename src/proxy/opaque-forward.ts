@@ -5,12 +5,13 @@
 import type { Connection } from "../net/connection.ts";
 import { ResetCause } from "../protocol/exchange.ts";
 import { splice } from "../protocol/opaque.ts";
-import type { Backend, Seeker } from "./backend.ts";
+import type { Backend } from "./backend.ts";
 import { dial, type ProxyContext } from "./context.ts";
 import { ATTEMPTS_MAX } from "./dispatch.ts";
 import type { BalancedEndpoint } from "./endpoint.ts";
 import { failureOf } from "./failure.ts";
 import type { Session } from "./listener.ts";
+import type { Seeker } from "./seeker.ts";
 import type { Direction } from "./metrics.ts";
 import type { Place } from "./pool/wait-list.ts";
 import type { ServeOpaque } from "./serve.ts";

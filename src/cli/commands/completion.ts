@@ -1,7 +1,6 @@
 import { bashCompletion, fishCompletion, zshCompletion, type Completable } from "../completion.ts";
 import { defineCommand } from "../command.ts";
 import { UsageError } from "../errors.ts";
-import { COMMANDS } from "../table.ts";
 
 const SCRIPTS: Readonly<Record<string, (commands: readonly Completable[]) => string>> = {
   bash: bashCompletion,
@@ -19,14 +18,14 @@ export const completion = defineCommand({
     { does: "zsh: for every new shell", line: 'heddle completion zsh > "${fpath[1]}/_heddle"' },
     { does: "fish: for every new shell", line: "heddle completion fish > ~/.config/fish/completions/heddle.fish" },
   ],
-  async run({ positionals, io }) {
+  async run({ positionals, io, commands }) {
     const script = SCRIPTS[positionals[0] ?? ""];
     if (script === undefined)
       throw new UsageError("completion: which shell?", "Usage: heddle completion bash|zsh|fish");
-    const commands = await Promise.all(
-      COMMANDS.map(async (entry) => ({ summary: entry.summary, command: await entry.load() })),
+    const loaded = await Promise.all(
+      commands.map(async (entry) => ({ summary: entry.summary, command: await entry.load() })),
     );
-    io.stdout.write(script(commands));
+    io.stdout.write(script(loaded));
     return 0;
   },
 });

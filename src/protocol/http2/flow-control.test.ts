@@ -13,7 +13,7 @@ import {
   serverUnderTest,
 } from "../../../test/support/http2-peer.ts";
 import { until } from "../../../test/support/until.ts";
-import { HELD_BYTES_MAX } from "./flow-control.ts";
+import { HELD_BYTES_MAX } from "./stream.ts";
 import { Flag, FrameType, readUint32, SettingId } from "./frames.ts";
 
 const OPEN = Flag.endHeaders;

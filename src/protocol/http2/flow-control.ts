@@ -17,12 +17,6 @@ export const DEFAULT_WINDOW_BYTES = 65_535;
 /** The largest window. A peer that opens one beyond it breaks the protocol. */
 export const MAX_WINDOW_BYTES = 0x7fff_ffff;
 
-/**
- * Octets held for one stream above which a producer that goes on all the same is cut off: it has ignored `sendData`'s
- * false for longer than any window of its own input could explain.
- */
-export const HELD_BYTES_MAX = 1024 * 1024;
-
 /** True when a receive window has been used up so far that giving credit is worth a frame. */
 export function creditIsDue(uncredited: number, windowBytes: number): boolean {
   return uncredited * 2 >= windowBytes;

@@ -8,13 +8,35 @@
  * All fields are initialised at once and are only touched by the session's own files.
  */
 import type { BodyReceiver, HeaderList, HttpStream, ResetCause } from "../exchange.ts";
-import { HELD_BYTES_MAX } from "./flow-control.ts";
-import type { Http2Session } from "./session.ts";
+
+/**
+ * Octets held for one stream above which a producer that goes on all the same is cut off: it has ignored `sendData`'s
+ * false for longer than any window of its own input could explain.
+ */
+export const HELD_BYTES_MAX = 1024 * 1024;
+
+/** What a stream needs of the session that it belongs to. */
+export interface StreamSession {
+  /** What the peer lets a new stream send. */
+  readonly peerStreamWindow: number;
+  readonly options: { readonly streamWindowBytes: number };
+  readonly scheduler: {
+    send(stream: Http2Stream, chunk: Uint8Array, end: boolean): boolean;
+    sendTrailers(stream: Http2Stream, trailers: HeaderList): void;
+  };
+  /** END_STREAM has been written. */
+  localEnd(stream: Http2Stream): void;
+  /** The receiver reads again: the peer may send what was withheld. */
+  credit(stream: Http2Stream): void;
+  /** The user broke a rule of ours: both sides are told. */
+  failOwn(stream: Http2Stream, detail: string): void;
+  resetByUser(stream: Http2Stream, cause: ResetCause): void;
+}
 
 export class Http2Stream<R extends BodyReceiver = BodyReceiver> implements HttpStream {
   readonly id: number;
   /** @internal */
-  readonly session: Http2Session;
+  readonly session: StreamSession;
   receiver: R;
 
   /** @internal Nothing passes in either direction any more, and the session has forgotten the stream. */
@@ -61,7 +83,7 @@ export class Http2Stream<R extends BodyReceiver = BodyReceiver> implements HttpS
   /** @internal A client's stream: the final head has been received. */
   headReceived = false;
 
-  constructor(id: number, session: Http2Session, receiver: R) {
+  constructor(id: number, session: StreamSession, receiver: R) {
     this.id = id;
     this.session = session;
     this.receiver = receiver;
