@@ -30,7 +30,6 @@ The first SIGTERM or SIGINT drains: no new work, what is running is finished. A 
     const running = await startProxy(config).catch((error: unknown) => {
       throw isListenError(error) ? new Failure(error.message) : error;
     });
-    announce(config, running);
     return new Promise<number>((resolve) => {
       const drain = (): void => void running.drain().then(() => resolve(0));
       void running.shutdownRequested.then(drain);
@@ -41,6 +40,8 @@ The first SIGTERM or SIGINT drains: no new work, what is running is finished. A 
           process.exit(signalExitCode(signal));
         },
       });
+      // Last: who waits for this line may end us at once.
+      announce(config, running);
     });
   },
 });
