@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
@@ -153,6 +154,21 @@ describe("the shop", () => {
         return metricSum(metrics, "response_total", 'direction="inbound"', 'classification="failure"') >= 1;
       });
     });
+  });
+
+  it("is joined by `heddle run`, which needs to know the control plane only", async () => {
+    const program = [process.execPath, join(root, "test/fixtures/pair/echo.ts")];
+    const joined = spawn(process.execPath, [heddle, "run", "--service", "extra", "--", ...program], {
+      env: { ...process.env, HEDDLE_CONTROL: mesh.api },
+      stdio: "ignore",
+    });
+    try {
+      await until("it serves", async () => (await call(mesh.outbound, "extra")).status === 200, 15_000);
+    } finally {
+      joined.kill("SIGINT");
+      await once(joined, "exit");
+    }
+    await until("it has left", async () => (await call(mesh.outbound, "extra")).status !== 200);
   });
 
   it("over gRPC, by a client that has no sidecar and asks our control plane itself", async () => {

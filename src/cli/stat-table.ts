@@ -35,19 +35,23 @@ export function statTable(rows: readonly StatRow[], { wide, namespaces }: StatTa
     ...(namespaces ? [row.namespace] : []),
     row.name,
     `${row.meshed.ready}/${row.meshed.total}`,
-    formatRatio(row.success),
-    hasTraffic(row) ? formatRate(row.rps) : "-",
-    formatMilliseconds(row.latency_ms_p50),
-    formatMilliseconds(row.latency_ms_p95),
-    formatMilliseconds(row.latency_ms_p99),
+    ...goldenCells(row),
     String(row.tcp_open_connections),
     ...(wide ? [formatByteRate(row.tcp_read_bytes_rate), formatByteRate(row.tcp_write_bytes_rate)] : []),
   ]);
   return table(columns, cells);
 }
 
-export function hasTraffic(row: StatRow): boolean {
-  return row.success !== null || row.rps > 0;
+/** Success, requests per second, and the three latencies: what every table of metrics shows. */
+export function goldenCells(row: StatRow): string[] {
+  const hasTraffic = row.success !== null || row.rps > 0;
+  return [
+    formatRatio(row.success),
+    hasTraffic ? formatRate(row.rps) : "-",
+    formatMilliseconds(row.latency_ms_p50),
+    formatMilliseconds(row.latency_ms_p95),
+    formatMilliseconds(row.latency_ms_p99),
+  ];
 }
 
 /** The fields of linkerd's JSON, and no others. */

@@ -13,7 +13,10 @@ import { Listener } from "./listener.ts";
 import { forwardOpaque } from "./opaque-forward.ts";
 import { serveDetected } from "./serve.ts";
 
-/** How an application on the same host is treated; the numbers are Linkerd's for inbound. */
+/**
+ * How an application on the same host is treated; the numbers are Linkerd's for inbound. It is the only endpoint and never
+ * rests, so nothing waits for it here: the queue and its time limit stand for a backend that could have more.
+ */
 export const INBOUND_POLICY: BackendPolicy = {
   connectTimeoutMs: 300,
   maxInFlight: 100_000,

@@ -177,7 +177,7 @@ export class TcpMeter {
       this.#settle(connection, counted);
       this.#live.delete(connection);
       this.#handles.open.value--;
-      this.#handles.closed((error as NodeJS.ErrnoException)?.code ?? "");
+      this.#handles.closed(error !== undefined && "code" in error ? String(error.code) : "");
       if (this.#live.size === 0) this.#unused?.();
     };
   }

@@ -93,7 +93,16 @@ function endpointJson({ endpoint, sidecar }: Line): Record<string, unknown> {
 function callerJson(workload: WorkloadRow): Record<string, unknown> {
   const { namespace, name, health, weight, labels } = workload;
   const none = { ip: null, port: null, service: null, service_port: null, protocol: null };
-  return { namespace, ...none, workload: name, health, weight, meshed: true, labels, ...sidecarJson(workload) };
+  return {
+    namespace,
+    ...none,
+    workload: name,
+    health,
+    weight,
+    meshed: Boolean(workload.admin),
+    labels,
+    ...sidecarJson(workload),
+  };
 }
 
 function sidecarJson(sidecar: WorkloadRow | undefined): Record<string, unknown> {

@@ -1,6 +1,7 @@
 /** What `heddle demo` shows while it runs and at its end. */
 import type { StatRow } from "../control-client.ts";
-import { type Column, formatMilliseconds, formatRate, formatRatio, type Paint, table } from "../output.ts";
+import { type Column, type Paint, table } from "../output.ts";
+import { goldenCells } from "../stat-table.ts";
 
 export interface DemoFacts {
   readonly requests: number;
@@ -28,22 +29,11 @@ const COLUMNS: readonly Column[] = [
   { title: "P99", align: "right" },
 ];
 
-function cells(row: StatRow): string[] {
-  return [
-    row.name,
-    `${row.meshed.ready}/${row.meshed.total}`,
-    formatRatio(row.success),
-    row.success === null ? "-" : formatRate(row.rps),
-    formatMilliseconds(row.latency_ms_p50),
-    formatMilliseconds(row.latency_ms_p95),
-    formatMilliseconds(row.latency_ms_p99),
-  ];
-}
-
 /** The table under a line about the load. */
 export function demoSummary({ requests, failures, rows }: DemoFacts): string {
   const failed = failures === 0 ? "none failed" : `${failures} failed`;
-  return `You at the keyboard sent ${requests} requests; ${failed}.\n\n${table(COLUMNS, rows.map(cells))}`;
+  const cells = rows.map((row) => [row.name, `${row.meshed.ready}/${row.meshed.total}`, ...goldenCells(row)]);
+  return `You at the keyboard sent ${requests} requests; ${failed}.\n\n${table(COLUMNS, cells)}`;
 }
 
 /** What to try while it runs. */

@@ -133,5 +133,7 @@ const workload: WorkloadRow = {
 
 export const WORKLOAD_ROWS: readonly WorkloadRow[] = [
   workload,
+  // The control plane says "" for what it was not told: here a workload that has no sidecar.
+  { ...workload, name: "legacy", ports: [], admin: "", outbound: "", upstreams: [] },
   { ...workload, name: "keyboard", ports: [], admin: "127.0.0.1:4191", outbound: "127.0.0.1:4140", upstreams: [] },
 ];
