@@ -5,24 +5,15 @@ import { join } from "node:path";
 
 import type { Bench } from "./bench.ts";
 import { aboutRun } from "./host.ts";
-import { type Options, parseOptions, USAGE, type Work } from "./options.ts";
+import { type Options, parseOptions, USAGE } from "./options.ts";
 import { coreTimes } from "./proc.ts";
 import { LOAD_CORE, run, stopAll } from "./processes.ts";
-import { formatReport, type Report, type Section } from "./report.ts";
-import { type Backend, startBackend } from "./subjects/backend.ts";
+import type { Report, Section } from "./report.ts";
+import { writeResults } from "./report-markdown.ts";
+import { formatReport } from "./report-text.ts";
+import { Backends } from "./subjects/backend.ts";
 import { findTools } from "./tools.ts";
-import { measureBulk } from "./works/bulk.ts";
-import { measureCpu } from "./works/cpu.ts";
-import { measureIdle } from "./works/idle.ts";
-import { measureLatency } from "./works/latency.ts";
-
-const MEASURE: Readonly<Record<Work, (bench: Bench) => Promise<Section | Section[] | undefined>>> = {
-  http1: (bench) => measureCpu(bench, "http1"),
-  http2: (bench) => measureCpu(bench, "http2"),
-  latency: measureLatency,
-  idle: measureIdle,
-  bulk: measureBulk,
-};
+import { estimate, MEASUREMENTS } from "./works.ts";
 
 async function measureAll(options: Options): Promise<Report> {
   if (process.platform !== "linux" || os.cpus().length < 2) {
@@ -36,22 +27,23 @@ async function measureAll(options: Options): Promise<Report> {
   const tools = await findTools();
   const folder = mkdtempSync(join(os.tmpdir(), "heddle-bench-"));
   process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
-  let backend: Promise<Backend> | undefined;
   const bench: Bench = {
     options,
     tools,
     folder,
-    async backend() {
-      const nginx = tools.path("nginx");
-      return nginx === undefined ? undefined : (backend ??= startBackend(nginx, folder));
-    },
+    backends: new Backends(tools.path("nginx"), folder),
     progress: (text) => void process.stderr.write(`${elapsed(startedAt)} ${text}\n`),
   };
+  const about = `${options.works.join(", ")}: about ${Math.ceil(estimate(options) / 60)} min`;
+  bench.progress(tools.missing.length === 0 ? about : `${about}, less what is missing (${tools.missing.join(", ")})`);
   const sections: Section[] = [];
   for (const work of options.works) {
-    const measured = await MEASURE[work](bench);
+    const begun = performance.now();
+    const measured = await MEASUREMENTS[work].measure(bench);
+    const took = `took ${Math.round((performance.now() - begun) / 1_000)} s`;
     if (measured === undefined) bench.progress(`${work}: left out, since something it needs is missing`);
-    else sections.push(...[measured].flat());
+    else bench.progress(`${work}: ${took}, expected ${Math.round(MEASUREMENTS[work].seconds(options))} s`);
+    sections.push(...[measured ?? []].flat());
   }
   return { about: aboutRun(tools, startedAt, before, load), sections };
 }
@@ -62,8 +54,9 @@ function elapsed(since: Date): string {
 
 async function main(): Promise<number> {
   let options: Options | "help";
+  const words = process.argv.slice(2);
   try {
-    options = parseOptions(process.argv.slice(2));
+    options = parseOptions(words);
   } catch (error) {
     process.stderr.write(`bench: ${(error as Error).message}\n\n${USAGE}`);
     return 2;
@@ -78,6 +71,10 @@ async function main(): Promise<number> {
   try {
     const report = await measureAll(options);
     process.stdout.write(options.output === "json" ? `${JSON.stringify(report, null, 2)}\n` : formatReport(report));
+    if (options.write !== undefined) {
+      writeResults(options.write, report, ["npm run bench --", ...words].join(" "));
+      process.stderr.write(`bench: written to ${options.write}\n`);
+    }
     return 0;
   } catch (error) {
     process.stderr.write(`bench: ${(error as Error).message}\n`);
