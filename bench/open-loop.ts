@@ -17,6 +17,8 @@ import { connect } from "./load/sockets.ts";
 const CONNECTIONS = 16;
 /** Between the last connection's opening and the first request. */
 const LEAD_MS = 20;
+/** Seconds of the same load beforehand that do not count: in them V8 compiles what is to be quick. */
+const WARM_UP_SECONDS = 0.3;
 /** How long the last answers may take. */
 const GRACE_MS = 2_000;
 
@@ -30,21 +32,24 @@ async function generate(port: number, rate: number, seconds: number): Promise<Op
   const request = Buffer.from(`GET / HTTP/1.1\r\nHost: bench\r\nUser-Agent: heddle-bench\r\n\r\n`);
   const latencies = new Float64Array(rate * seconds);
   const lags = new Float64Array(rate * seconds);
+  let measured = 0;
   let answers = 0;
   let failures = 0;
   let next = 0;
   const free: Line[] = [];
   for (let i = 0; i < CONNECTIONS; i++) free.push(await open(port, answered, lost));
   const lines = [...free];
-  const schedule = new Schedule(performance.now() + LEAD_MS, rate, seconds);
+  const uncounted = Math.round(rate * WARM_UP_SECONDS);
+  const schedule = new Schedule(performance.now() + LEAD_MS, rate, uncounted + rate * seconds);
+  const measuredFromMs = schedule.dueMs(uncounted);
   const deadline = schedule.dueMs(schedule.count) + GRACE_MS;
   const { promise: done, resolve } = Promise.withResolvers<void>();
   setImmediate(look);
   await done;
   for (const { socket } of lines) socket.destroy();
   return {
-    latencies: Array.from(latencies.subarray(0, answers), toUs),
-    lags: Array.from(lags.subarray(0, next), toUs),
+    latencies: Array.from(latencies.subarray(0, measured), toUs),
+    lags: Array.from(lags.subarray(0, Math.max(0, next - uncounted)), toUs),
     failures: schedule.count - answers,
   };
 
@@ -62,7 +67,7 @@ async function generate(port: number, rate: number, seconds: number): Promise<Op
       const line = dueMs > now ? undefined : free.pop();
       if (line === undefined) return;
       line.dueMs = dueMs;
-      lags[next] = now - dueMs;
+      if (next >= uncounted) lags[next - uncounted] = now - dueMs;
       line.socket.write(request);
     }
   }
@@ -70,8 +75,9 @@ async function generate(port: number, rate: number, seconds: number): Promise<Op
   function answered(line: Line, status: number): void {
     const { dueMs } = line;
     if (Number.isNaN(dueMs)) return;
-    if (status === 200) latencies[answers++] = performance.now() - dueMs;
+    if (status === 200) answers++;
     else failures++;
+    if (status === 200 && dueMs >= measuredFromMs) latencies[measured++] = performance.now() - dueMs;
     line.dueMs = Number.NaN;
     free.push(line);
   }

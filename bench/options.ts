@@ -42,7 +42,7 @@ export interface Options {
 export const USAGE = `Usage: npm run bench -- [--blocks N] [--seconds S] [--only WORK,…] [--minutes M] [-o table|json]
                         [--write FILE] [--quick]
 
-  --blocks N    Interleaved rounds, 1 to 200 (default 10, with --quick 2)
+  --blocks N    Interleaved rounds, 1 to 200 (default 8, with --quick 2)
   --seconds S   Seconds of each turn, 1 to 60 (default 2, with --quick 1)
   --only WORKS  Some of ${BY_DEFAULT.join(", ")},
                 soak (default all but soak)
@@ -72,7 +72,7 @@ export function parseOptions(words: readonly string[]): Options | "help" {
   if (output !== "table" && output !== "json") throw new Error(`-o: expected table or json, found "${output}"`);
   const chosen = values.only === undefined ? BY_DEFAULT : values.only.split(",").map(work);
   return {
-    blocks: whole("--blocks", values.blocks ?? (quick ? "2" : "10"), 200),
+    blocks: whole("--blocks", values.blocks ?? (quick ? "2" : "8"), 200),
     seconds: whole("--seconds", values.seconds ?? (quick ? "1" : "2"), 60),
     minutes: whole("--minutes", values.minutes ?? (quick ? "1" : "10"), 600),
     works: WORKS.filter((name) => chosen.includes(name)),

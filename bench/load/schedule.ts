@@ -6,8 +6,8 @@ export class Schedule {
   readonly #intervalMs: number;
 
   /** @param rate requests per second */
-  constructor(startMs: number, rate: number, seconds: number) {
-    this.count = rate * seconds;
+  constructor(startMs: number, rate: number, count: number) {
+    this.count = count;
     this.#startMs = startMs;
     this.#intervalMs = 1_000 / rate;
   }

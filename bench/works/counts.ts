@@ -13,12 +13,13 @@ import { ANY_CORE, start } from "../processes.ts";
 import type { Row, Section } from "../report.ts";
 import { startFleet } from "../subjects/fleet.ts";
 import { startOneSidecar } from "../subjects/heddle.ts";
-import { ONE_SIDECAR } from "../subjects/names.ts";
+import { ONE_SIDECAR, TWO_SIDECARS } from "../subjects/names.ts";
 import type { Subject } from "../subjects/subject.ts";
 import type { ClosedLoop } from "./closed.ts";
 import { grpc, http1, http2 } from "./loops.ts";
 
-const SECONDS = 2;
+const SECONDS = 1;
+/** Long enough for V8 to compile what is to be counted. */
 const WARM_UP_SECONDS = 2;
 /** System calls that are named in the notes, the most frequent first. */
 const NAMED = 5;
@@ -26,7 +27,8 @@ const TRACE_FLAGS = ["--trace-gc", "--trace-gc-nvp"];
 
 export function countsSeconds({ quick }: Options): number {
   const subjects = 5;
-  return 3 * (4 + subjects * (1 + SECONDS) + (quick ? 0 : WARM_UP_SECONDS)) + 3 * (1 + SECONDS + WARM_UP_SECONDS);
+  const syscalls = 4 + subjects * (SECONDS + 1) + (quick ? 0 : 2);
+  return 3 * (syscalls + 1 + SECONDS + WARM_UP_SECONDS);
 }
 
 export async function measureCounts(bench: Bench): Promise<Section[] | undefined> {
@@ -61,7 +63,8 @@ async function measureSyscalls(bench: Bench, loop: ClosedLoop): Promise<Section[
   const notes = ["by strace in a run of its own, which slows the subject down and so makes its batches larger"];
   for (const subject of fleet.subjects.filter(({ processes }) => processes.length > 0)) {
     bench.progress(`counts, ${loop.name}: system calls of ${subject.name}`);
-    await loop.load(subject.port, bench.options.quick ? 1 : WARM_UP_SECONDS);
+    const compiles = subject.name === ONE_SIDECAR || subject.name === TWO_SIDECARS;
+    await loop.load(subject.port, compiles && !bench.options.quick ? WARM_UP_SECONDS : 1);
     const { calls, byName, requests } = await countSyscalls(bench, strace, subject, loop);
     rows.push({ subject: subject.name, values: { calls: calls / requests } });
     const most = [...byName].sort(([, a], [, b]) => b - a).slice(0, NAMED);

@@ -11,7 +11,7 @@ import type { OpenLoopResult } from "../load/schedule.ts";
 import { startSpinner } from "../load/spinners.ts";
 import type { Options } from "../options.ts";
 import { LOAD_CORE, PROXY_CORE, run } from "../processes.ts";
-import { type Bar, intervalBar, type Row, type Section, valueBar } from "../report.ts";
+import { type Bar, intervalBar, PAIRS_MIN, type Row, type Section, valueBar } from "../report.ts";
 import { type Interval, pairedDifference, quantile, sorted } from "../stats.ts";
 import { BODY_BYTES } from "../subjects/backend.ts";
 import { startFleet } from "../subjects/fleet.ts";
@@ -28,8 +28,8 @@ const WARM_UP_RATE = 5_000;
 const GENERATOR = join(import.meta.dirname, "..", "open-loop.ts");
 /** MiB of young generation that a turn's garbage fits into, and no thread beside the one that measures. */
 const GENERATOR_FLAGS = ["--max-semi-space-size=128", "--min-semi-space-size=128", "--single-threaded-gc"];
-/** Starting the generator, beyond the seconds of its turn. */
-const TURN_OVERHEAD_SECONDS = 0.35;
+/** Starting the generator and its warm-up, beyond the seconds of its turn. */
+const TURN_OVERHEAD_SECONDS = 0.6;
 
 interface Turn extends Cost {
   readonly load: OpenLoopResult;
@@ -41,10 +41,10 @@ interface Round {
 }
 
 export function latencySeconds(options: Options): number {
-  const { seconds, blocks } = pace(options);
+  const { seconds, blocks, otherBlocks } = pace(options);
   const subjects = 5;
-  const rounds = 2 + OTHER_RATES.length;
-  return 6 + subjects * (options.quick ? 1 : 3) + rounds * blocks * subjects * (seconds + TURN_OVERHEAD_SECONDS);
+  const turns = subjects * (2 * blocks + OTHER_RATES.length * otherBlocks);
+  return 6 + subjects * (options.quick ? 1 : 3) + turns * (seconds + TURN_OVERHEAD_SECONDS);
 }
 
 export async function measureLatency(bench: Bench): Promise<Section[] | undefined> {
@@ -58,7 +58,7 @@ export async function measureLatency(bench: Bench): Promise<Section[] | undefine
     progress(`latency: warming up ${subject.name}`);
     await generate(chrt, subject, WARM_UP_RATE, options.quick ? 1 : 3);
   }
-  const { blocks, seconds } = pace(options);
+  const { blocks, otherBlocks, seconds } = pace(options);
   const sections: Section[] = [];
   const others = OTHER_RATES.map((rate) => ({ rate, awake: chrt !== undefined }));
   const rounds = [{ rate: BAR_RATE, awake: false }, ...(chrt === undefined ? [] : [{ rate: BAR_RATE, awake: true }])];
@@ -66,7 +66,7 @@ export async function measureLatency(bench: Bench): Promise<Section[] | undefine
     const spinner = round.awake && chrt !== undefined ? startSpinner(chrt, PROXY_CORE) : undefined;
     const measured = await interleave(
       subjects,
-      blocks,
+      round.rate === BAR_RATE ? blocks : otherBlocks,
       (subject) => costOf(subject, () => generate(chrt, subject, round.rate, seconds)),
       (text) => progress(`latency, ${describeRound(round)}: ${text}`),
     );
@@ -77,9 +77,9 @@ export async function measureLatency(bench: Bench): Promise<Section[] | undefine
   return sections;
 }
 
-/** Four rounds are done of it: fewer blocks than elsewhere keep the whole run short. */
-function pace({ blocks, seconds }: Options): { readonly blocks: number; readonly seconds: number } {
-  return { blocks: Math.min(blocks, 6), seconds };
+/** Four rounds are done of it: fewer blocks than elsewhere keep the whole run short, fewest where no bar hangs on them. */
+function pace({ blocks, seconds }: Options): Record<"blocks" | "otherBlocks" | "seconds", number> {
+  return { blocks: Math.min(blocks, PAIRS_MIN), otherBlocks: Math.min(blocks, 4), seconds };
 }
 
 async function generate(

@@ -9,6 +9,7 @@ import { H2_CONNECTIONS, H2_STREAMS, h2load, type H2loadShape } from "../load/h2
 import { MESSAGE_BYTES, webSocketLoad, WEBSOCKETS } from "../load/websocket.ts";
 import { wrk, type WrkShape } from "../load/wrk.ts";
 import type { Options } from "../options.ts";
+import { PAIRS_MIN } from "../report.ts";
 import { BODY_BYTES } from "../subjects/backend.ts";
 import { ENVOY, HAPROXY, NGHTTPX } from "../subjects/names.ts";
 import type { Traffic } from "../subjects/subject.ts";
@@ -34,7 +35,7 @@ export function careful({ blocks, seconds, quick }: Options): Pick<ClosedLoop, "
 
 /** The rest is content with less: the fewest blocks that can decide anything. */
 export function brief({ blocks, quick }: Options): Pick<ClosedLoop, "blocks" | "seconds" | "warmUp"> {
-  return { blocks: Math.min(blocks, 6), seconds: 1, warmUp: quick ? 1 : 2 };
+  return { blocks: Math.min(blocks, PAIRS_MIN), seconds: 1, warmUp: quick ? 1 : 2 };
 }
 
 export const http1: Loops = (bench) =>
@@ -119,7 +120,6 @@ export const bodies: Loops = (bench) => [
   ...withWrk(bench, { connections: 8, path: "/1m" }, (load) => ({
     ...overHttp1,
     ...brief(bench.options),
-    seconds: bench.options.seconds,
     name: "bodies of 1 MiB",
     title: "HTTP/1, 1 MiB body (wrk, 8 connections)",
     unit: "MiB",
