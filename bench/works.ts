@@ -69,8 +69,9 @@ function closed(loops: Loops, count: number, pace: (options: Options) => Pace): 
     measure: (bench) => measureClosed(bench, loops(bench)),
     seconds(options) {
       const { blocks, seconds, warmUp } = pace(options);
-      const warming = SUBJECTS + 2 * (warmUp - 1);
-      return START_SECONDS + count * (warming + blocks * SUBJECTS * (seconds + TURN_OVERHEAD_SECONDS));
+      // The peers are warm after the first loop, the two that compile themselves are warmed up for each.
+      const warming = SUBJECTS - 2 + count * 2 * warmUp;
+      return START_SECONDS + warming + count * blocks * SUBJECTS * (seconds + TURN_OVERHEAD_SECONDS);
     },
   };
 }

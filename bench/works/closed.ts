@@ -49,18 +49,24 @@ export async function measureClosed(bench: Bench, loops: readonly ClosedLoop[]):
   const fleet = first === undefined ? undefined : await startFleet(bench, first.traffic);
   if (fleet === undefined) return undefined;
   const sections: Section[] = [];
-  for (const loop of loops) sections.push(await measureLoop(bench, loop, fleet.subjects));
+  for (const loop of loops) sections.push(await measureLoop(bench, loop, fleet.subjects, loop === first));
   await fleet.stop();
   return sections;
 }
 
-async function measureLoop(bench: Bench, loop: ClosedLoop, subjects: readonly Subject[]): Promise<Section> {
+/** @param cold nothing has gone through the subjects yet */
+async function measureLoop(
+  bench: Bench,
+  loop: ClosedLoop,
+  subjects: readonly Subject[],
+  cold: boolean,
+): Promise<Section> {
   const { name: what, unit, blocks, seconds } = loop;
   const able: Subject[] = [];
   const unable: { readonly name: string; readonly reason: string }[] = [];
   for (const subject of subjects) {
     bench.progress(`${what}: warming up ${subject.name}`);
-    const reason = await warmUp(loop, subject);
+    const reason = cold || compiles(subject) ? await warmUp(loop, subject) : undefined;
     if (reason === undefined) able.push(subject);
     else unable.push({ name: subject.name, reason });
   }
@@ -94,14 +100,16 @@ async function measureLoop(bench: Bench, loop: ClosedLoop, subjects: readonly Su
 }
 
 /** V8 compiles while it warms up; programs that are compiled already only need their connections' memory. */
-async function warmUp(
-  { load, check, warmUp: seconds }: ClosedLoop,
-  { name, port }: Subject,
-): Promise<string | undefined> {
-  const compiles = name === ONE_SIDECAR || name === TWO_SIDECARS;
+function compiles({ name }: Subject): boolean {
+  return name === ONE_SIDECAR || name === TWO_SIDECARS;
+}
+
+/** @returns why it cannot carry this; undefined: it can */
+async function warmUp(loop: ClosedLoop, subject: Subject): Promise<string | undefined> {
+  const { name, port } = subject;
   try {
-    await check?.(port);
-    const { requests, failures } = await load(port, compiles ? seconds : 1);
+    await loop.check?.(port);
+    const { requests, failures } = await loop.load(port, compiles(subject) ? loop.warmUp : 1);
     return requests === 0 ? `nothing came back, ${failures} failed` : undefined;
   } catch (error) {
     if (name === DIRECT) throw error;

@@ -79,7 +79,7 @@ export async function measureLatency(bench: Bench): Promise<Section[] | undefine
 
 /** Four rounds are done of it: fewer blocks than elsewhere keep the whole run short, fewest where no bar hangs on them. */
 function pace({ blocks, seconds }: Options): Record<"blocks" | "otherBlocks" | "seconds", number> {
-  return { blocks: Math.min(blocks, PAIRS_MIN), otherBlocks: Math.min(blocks, 4), seconds };
+  return { blocks: Math.min(blocks, PAIRS_MIN), otherBlocks: Math.min(blocks, 3), seconds };
 }
 
 async function generate(
