@@ -25,7 +25,8 @@ export async function startEnvoy(program: string, folder: string, traffic: Traff
   return { name: ENVOY, port, processes: [child] };
 }
 
-function envoyConfig(traffic: Traffic, port: number, backend: number): object {
+/** One listener, one cluster of one endpoint. */
+export function envoyConfig(traffic: Traffic, port: number, backend: number): object {
   const filter = traffic === "tcp" ? tcpProxy() : connectionManager();
   const listener = { name: "front", address: address(port), filter_chains: [{ filters: [filter] }] };
   return { static_resources: { listeners: [listener], clusters: [cluster(traffic, backend)] } };

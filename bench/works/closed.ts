@@ -49,14 +49,14 @@ export async function measureClosed(bench: Bench, loops: readonly ClosedLoop[]):
   const fleet = first === undefined ? undefined : await startFleet(bench, first.traffic);
   if (fleet === undefined) return undefined;
   const sections: Section[] = [];
-  for (const loop of loops) sections.push(await measureLoop(bench, loop, fleet.subjects, loop === first));
+  for (const loop of loops) sections.push(await measureLoop(bench.progress, loop, fleet.subjects, loop === first));
   await fleet.stop();
   return sections;
 }
 
 /** @param cold nothing has gone through the subjects yet */
-async function measureLoop(
-  bench: Bench,
+export async function measureLoop(
+  progress: Bench["progress"],
   loop: ClosedLoop,
   subjects: readonly Subject[],
   cold: boolean,
@@ -65,7 +65,7 @@ async function measureLoop(
   const able: Subject[] = [];
   const unable: { readonly name: string; readonly reason: string }[] = [];
   for (const subject of subjects) {
-    bench.progress(`${what}: warming up ${subject.name}`);
+    progress(`${what}: warming up ${subject.name}`);
     const reason = cold || compiles(subject) ? await warmUp(loop, subject) : undefined;
     if (reason === undefined) able.push(subject);
     else unable.push({ name: subject.name, reason });
@@ -74,7 +74,7 @@ async function measureLoop(
     able,
     blocks,
     (subject) => costOf(subject, () => loop.load(subject.port, seconds)),
-    (text) => bench.progress(`${what}: ${text}`),
+    (text) => progress(`${what}: ${text}`),
   );
   const rows = able.map(({ name }) => toRow(name, measured.bySubject, loop));
   return {
