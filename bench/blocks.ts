@@ -42,5 +42,5 @@ export async function interleave<S extends { readonly name: string }, T>(
 export function blocksNote({ blocks, dropped }: Measured<unknown>): string {
   const steal = `${STEAL_MAX * 100} % steal`;
   const kept = dropped === 0 ? `none dropped for more than ${steal}` : `${dropped} dropped for more than ${steal}`;
-  return `${blocks} blocks; ${kept}${blocks - dropped < PAIRS_MIN ? "; too few to trust the intervals" : ""}`;
+  return `${blocks} block${blocks === 1 ? "" : "s"}; ${kept}${blocks - dropped < PAIRS_MIN ? "; too few to trust the intervals" : ""}`;
 }

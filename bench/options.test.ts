@@ -14,6 +14,7 @@ describe("the flags of the bench", () => {
   it("choose works, in the order in which they are run", () => {
     assert.deepEqual(options("--only", "idle,http1").works, ["http1", "idle"]);
     assert.deepEqual(options("--only", "soak").works, ["soak"]);
+    assert.deepEqual(options("--only", "all,soak").works, WORKS);
   });
 
   it("choose all but the soak by themselves", () => {
@@ -24,7 +25,7 @@ describe("the flags of the bench", () => {
   });
 
   it("are refused by name", () => {
-    assert.throws(() => parseOptions(["--only", "http3"]), /--only: expected some of http1.*found "http3"/);
+    assert.throws(() => parseOptions(["--only", "http3"]), /--only: expected all or some of http1.*found "http3"/);
     assert.throws(() => parseOptions(["--blocks", "0"]), /--blocks: expected a whole number, 1 to 200, found "0"/);
     assert.throws(() => parseOptions(["--minutes", "x"]), /--minutes/);
     assert.throws(() => parseOptions(["-o", "xml"]), /-o: expected table or json/);

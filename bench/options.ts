@@ -45,7 +45,7 @@ export const USAGE = `Usage: npm run bench -- [--blocks N] [--seconds S] [--only
   --blocks N    Interleaved rounds, 1 to 200 (default 8, with --quick 2)
   --seconds S   Seconds of each turn, 1 to 60 (default 2, with --quick 1)
   --only WORKS  Some of ${BY_DEFAULT.join(", ")},
-                soak (default all but soak)
+                soak; or all, which is all but soak (default all)
   --minutes M   How long soak runs, 1 to 600 (default 10, with --quick 1)
   -o FORMAT     table or json (default table)
   --write FILE  Writes the report into this page too, like bench/RESULTS.md
@@ -70,7 +70,7 @@ export function parseOptions(words: readonly string[]): Options | "help" {
   if (values.help) return "help";
   const { quick, output, write } = values;
   if (output !== "table" && output !== "json") throw new Error(`-o: expected table or json, found "${output}"`);
-  const chosen = values.only === undefined ? BY_DEFAULT : values.only.split(",").map(work);
+  const chosen = values.only === undefined ? BY_DEFAULT : values.only.split(",").flatMap(worksOf);
   return {
     blocks: whole("--blocks", values.blocks ?? (quick ? "2" : "8"), 200),
     seconds: whole("--seconds", values.seconds ?? (quick ? "1" : "2"), 60),
@@ -88,8 +88,9 @@ function whole(flag: string, text: string, max: number): number {
   throw new Error(`${flag}: expected a whole number, 1 to ${max}, found "${text}"`);
 }
 
-function work(text: string): Work {
+function worksOf(text: string): readonly Work[] {
+  if (text === "all") return BY_DEFAULT;
   const known = WORKS.find((name) => name === text);
-  if (known === undefined) throw new Error(`--only: expected some of ${WORKS.join(", ")}, found "${text}"`);
-  return known;
+  if (known === undefined) throw new Error(`--only: expected all or some of ${WORKS.join(", ")}, found "${text}"`);
+  return [known];
 }
