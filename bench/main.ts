@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync } from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
 
-import type { Bench } from "./bench.ts";
 import { aboutRun } from "./host.ts";
 import { type Options, parseOptions, USAGE } from "./options.ts";
 import { coreTimes } from "./proc.ts";
@@ -27,25 +26,31 @@ async function measureAll(options: Options): Promise<Report> {
   const tools = await findTools();
   const folder = mkdtempSync(join(os.tmpdir(), "heddle-bench-"));
   process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
-  const bench: Bench = {
-    options,
-    tools,
-    folder,
-    backends: new Backends(tools.path("nginx"), folder),
-    progress: (text) => void process.stderr.write(`${elapsed(startedAt)} ${text}\n`),
-  };
+  const progress = (text: string): void => void process.stderr.write(`${elapsed(startedAt)} ${text}\n`);
   const about = `${options.works.join(", ")}: about ${Math.ceil(estimate(options) / 60)} min`;
-  bench.progress(tools.missing.length === 0 ? about : `${about}, less what is missing (${tools.missing.join(", ")})`);
+  progress(tools.missing.length === 0 ? about : `${about}, less what is missing (${tools.missing.join(", ")})`);
+  let backends = new Backends(tools.path("nginx"), folder);
   const sections: Section[] = [];
+  const failed: string[] = [];
   for (const work of options.works) {
     const begun = performance.now();
-    const measured = await MEASUREMENTS[work].measure(bench);
-    const took = `took ${Math.round((performance.now() - begun) / 1_000)} s`;
-    if (measured === undefined) bench.progress(`${work}: left out, since something it needs is missing`);
-    else bench.progress(`${work}: ${took}, expected ${Math.round(MEASUREMENTS[work].seconds(options))} s`);
-    sections.push(...[measured ?? []].flat());
+    try {
+      const measured = await MEASUREMENTS[work].measure({ options, tools, folder, backends, progress });
+      const took = `took ${Math.round((performance.now() - begun) / 1_000)} s`;
+      if (measured === undefined) progress(`${work}: left out, since something it needs is missing`);
+      else progress(`${work}: ${took}, expected ${Math.round(MEASUREMENTS[work].seconds(options))} s`);
+      sections.push(...[measured ?? []].flat());
+    } catch (error) {
+      // What has been measured, and what is still to come, is worth having all the same.
+      const reason = (error as Error).message;
+      progress(`${work}: failed: ${reason}`);
+      failed.push(work);
+      sections.push({ title: `${work}: failed`, columns: [], rows: [], notes: [reason] });
+      await stopAll();
+      backends = new Backends(tools.path("nginx"), folder);
+    }
   }
-  return { about: aboutRun(tools, startedAt, before, load), sections };
+  return { about: aboutRun(tools, startedAt, before, load), sections, failed };
 }
 
 function elapsed(since: Date): string {
@@ -75,7 +80,7 @@ async function main(): Promise<number> {
       writeResults(options.write, report, ["npm run bench --", ...words].join(" "));
       process.stderr.write(`bench: written to ${options.write}\n`);
     }
-    return 0;
+    return report.failed.length === 0 ? 0 : 1;
   } catch (error) {
     process.stderr.write(`bench: ${(error as Error).message}\n`);
     return 1;

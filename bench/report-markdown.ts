@@ -50,7 +50,8 @@ export function formatMarkdown({ about, sections }: Report, command: string): st
 
 function formatSection(section: Section): string {
   const notes = section.notes.map((note) => `- ${note}\n`).join("");
-  return `### ${section.title}\n\n${table(cells(section))}${notes === "" ? "" : `\n${notes}`}`;
+  const parts = [`### ${section.title}\n`, ...(section.rows.length === 0 ? [] : [table(cells(section))])];
+  return [...parts, ...(notes === "" ? [] : [notes])].join("\n");
 }
 
 /** Columns of one width, as the formatter has them. */

@@ -10,7 +10,7 @@ export function formatReport({ about, sections }: Report): string {
 
 function formatSection(section: Section): string {
   const { title, columns, intervals = [], notes } = section;
-  const lines = align(cells(section), columns.length + intervals.length);
+  const lines = section.rows.length === 0 ? [] : align(cells(section), columns.length + intervals.length);
   return [title, ...lines, ...notes.map((note) => `  ${note}`)].join("\n");
 }
 

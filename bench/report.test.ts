@@ -25,6 +25,7 @@ const report: Report = {
       notes: ["so it was"],
     },
   ],
+  failed: [],
 };
 
 function interval(low: number, high: number): Interval {
@@ -70,6 +71,19 @@ All bars
   Work  one sidecar  ≤ 1.25 × HAProxy  1.20 [1.15, 1.25]  holds
 `,
     );
+  });
+});
+
+describe("what could not be finished", () => {
+  const broken: Report = {
+    ...report,
+    sections: [{ title: "soak: failed", columns: [], rows: [], notes: ["the reason"] }],
+    failed: ["soak"],
+  };
+
+  it("has its reason instead of a table", () => {
+    assert.match(formatReport(broken), /\n\nsoak: failed\n {2}the reason\n$/);
+    assert.match(formatMarkdown(broken, "npm run bench"), /### soak: failed\n\n- the reason\n$/);
   });
 });
 

@@ -37,6 +37,8 @@ export interface Report {
   /** What was measured on, and with what. */
   readonly about: Readonly<Record<string, string>>;
   readonly sections: readonly Section[];
+  /** Kinds of measurement that could not be finished. */
+  readonly failed: readonly string[];
 }
 
 /** Pairs below which an interval means little, and decides nothing: of five, one in sixteen is all on one side. */

@@ -33,7 +33,7 @@ interface MixedLoad {
   readonly load: Load;
 }
 
-interface Sample {
+export interface Sample {
   /** Minutes since the beginning. */
   readonly at: number;
   readonly memories: readonly Memory[];
@@ -80,7 +80,7 @@ export async function measureSoak(bench: Bench): Promise<Section | undefined> {
       { key: "rss", label: "RSS MB, median", digits: 1 },
       { key: "rssMax", label: "max", digits: 1 },
     ],
-    rows: ["the caller's sidecar", "the callee's sidecar"].map((name, index) => toRow(name, index, samples, minutes)),
+    rows: ["the caller's sidecar", "the callee's sidecar"].map((name, index) => soakRow(name, index, samples, minutes)),
     notes: [
       `${samples.length} samples, the first ${100 * WARM_UP_SHARE} % of the time left out; slope by Theil and Sen, growth is what it makes of the rest`,
       ...loads.map(({ name }, index) => describe(name, tallies[index])),
@@ -131,7 +131,8 @@ async function sample(children: readonly Child[], minutes: number, progress: Ben
   return samples;
 }
 
-function toRow(subject: string, index: number, samples: readonly Sample[], minutes: number): Row {
+/** @param index of the process in each sample */
+export function soakRow(subject: string, index: number, samples: readonly Sample[], minutes: number): Row {
   const counted = samples.filter(({ at }) => at >= WARM_UP_SHARE * minutes);
   const of = (kind: keyof Memory): number[] => counted.map(({ memories }) => (memories[index]?.[kind] ?? 0) / MB);
   const dirty = of("privateDirty");
