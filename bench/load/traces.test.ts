@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 
-import { needs } from "../../test/support/peers.ts";
+import { findTools } from "../tools.ts";
 import { parseGcTrace } from "./gc-trace.ts";
 import { parseStrace } from "./strace.ts";
 
@@ -36,6 +36,8 @@ const TABLE = `% time     seconds  usecs/call     calls    errors syscall
 100.00    0.000026           1        18         3 total
 `;
 
+const strace = (await findTools()).path("strace");
+
 describe("the table of strace", () => {
   it("is counted by system call, with and without errors", () => {
     const { calls, byName } = parseStrace(TABLE);
@@ -53,12 +55,12 @@ describe("the table of strace", () => {
     assert.throws(() => parseStrace("strace: attach: Operation not permitted"), /something else/);
   });
 
-  it("is what strace really prints", needs("strace"), (context) => {
+  it("is what strace really prints", { skip: strace === undefined ? "strace is not here" : false }, (context) => {
     const folder = mkdtempSync(join(tmpdir(), "heddle-strace-"));
     context.after(() => rmSync(folder, { recursive: true }));
     const file = join(folder, "counts");
     try {
-      execFileSync("strace", ["-c", "-f", "-o", file, "cat", "/dev/null"], { stdio: "pipe" });
+      execFileSync(strace ?? "", ["-c", "-f", "-o", file, "cat", "/dev/null"], { stdio: "pipe" });
     } catch (error) {
       return context.skip(`strace may not trace here: ${(error as Error).message}`);
     }
