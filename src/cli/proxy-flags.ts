@@ -7,7 +7,18 @@ import type { FlagValues } from "./command.ts";
 import { UsageError } from "./errors.ts";
 import { LOG_FLAGS } from "./log-flags.ts";
 import { suggest } from "./suggest.ts";
-import { formatAddress, parseAddress, parseAuthority, parseDuration, parseLabel, parsePort } from "./values.ts";
+import {
+  formatAddress,
+  parseAddress,
+  parseAuthority,
+  parseCount,
+  parseDuration,
+  parseLabel,
+  parsePort,
+} from "./values.ts";
+
+/** More threads than this gain nothing: each has its own connections and its own 30 MB. */
+const WORKERS_MAX = 64;
 
 export const PROXY_FLAGS = {
   workload: { type: "string", value: "NAME", help: "Name of this instance, unique in its namespace; required" },
@@ -43,6 +54,12 @@ export const PROXY_FLAGS = {
     default: "120s",
     help: "How long requests may still take after the first SIGTERM",
   },
+  workers: {
+    type: "string",
+    value: "N",
+    default: "1",
+    help: "Threads that carry the traffic, 1 to 64: for more than one core",
+  },
   ...LOG_FLAGS,
 } as const;
 
@@ -60,6 +77,7 @@ export function parseProxyFlags(flags: FlagValues<typeof PROXY_FLAGS>): ProxyCon
     upstreams: flags.upstream.map(parseUpstream),
     inbound: flags.inbound.map((text) => parseInbound(text, service)),
     admin: parseAddress("--admin", flags.admin),
+    workers: parseCount("--workers", flags.workers, WORKERS_MAX),
     logLevel: flags["log-level"] as LogLevel,
     logFormat: flags["log-format"] as LogFormat,
     shutdownGraceMs: parseDuration("--shutdown-grace", flags["shutdown-grace"], ["0s", "1h"]),
@@ -127,6 +145,7 @@ export function proxyCommandLine(config: ProxyConfig): string[] {
     words.push("--inbound", `${addresses},service=${service},port=${port},protocol=${protocol}`);
   }
   words.push("--admin", formatAddress(config.admin), "--shutdown-grace", `${config.shutdownGraceMs}ms`);
+  if (config.workers !== 1) words.push("--workers", String(config.workers));
   words.push("--log-level", config.logLevel, "--log-format", config.logFormat);
   return words;
 }

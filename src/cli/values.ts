@@ -54,6 +54,13 @@ export function parsePort(flag: string, text: string): number {
   throw new UsageError(`${flag}: expected a port from 1 to 65535, found "${text}"`);
 }
 
+/** A whole number from 1 to `max`. @throws UsageError */
+export function parseCount(flag: string, text: string, max: number): number {
+  const count = /^\d{1,9}$/.test(text) ? Number(text) : 0;
+  if (count >= 1 && count <= max) return count;
+  throw new UsageError(`${flag}: expected a whole number from 1 to ${max}, found "${text}"`);
+}
+
 /** A DNS label (RFC 1123): what services, workloads and namespaces are called. @throws UsageError */
 export function parseLabel(flag: string, text: string): string {
   if (/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(text)) return text;

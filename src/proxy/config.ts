@@ -39,6 +39,8 @@ export interface ProxyConfig {
   readonly upstreams: readonly UpstreamConfig[];
   readonly inbound: readonly InboundConfig[];
   readonly admin: SocketAddress;
+  /** Threads that carry the traffic, 1 to 64. */
+  readonly workers: number;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
   /** Milliseconds that a drain may take before what is left is cut. Linkerd: 120,000. */

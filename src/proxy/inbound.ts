@@ -32,7 +32,7 @@ export interface Inbound {
 
 const NOTHING = Buffer.alloc(0);
 
-/** Opens one inbound listener. @throws Error that names the address and what is in the way */
+/** Opens one inbound listener. @throws ListenError */
 export async function openInbound(config: InboundConfig, context: ProxyContext): Promise<Inbound> {
   const { metrics, logger, clock } = context;
   const target = `${config.target.host}:${config.target.port}`;
@@ -66,6 +66,7 @@ export async function openInbound(config: InboundConfig, context: ProxyContext):
   const opaque = forwardOpaque(backend, "inbound", context);
   const listener = await Listener.open({
     address: config.listen,
+    shared: context.config.workers > 1,
     meter: metrics.tcp({ direction: "inbound", peer: "src", tls: "disabled" }),
     onOverflow: () => metrics.tcpErrors.inbound.labels({ direction: "inbound", error: "overflow" }).inc(),
     serve: (connection, done) =>

@@ -104,6 +104,7 @@ export class ProxyMetrics {
       name: "outbound_http_balancer_endpoints",
       help: "Endpoints of a backend by state.",
       labelNames: ["direction", "backend", "endpoint_state"],
+      across: "mean",
     });
     this.queueLength = registry.gauge({
       name: "outbound_http_balancer_queue_length",
@@ -118,7 +119,6 @@ export class ProxyMetrics {
     this.#tcpWrite = tcp("tcp_write_bytes_total", "Bytes written to peers.");
     this.#tcpOpenNow = registry.gauge({ name: "tcp_open_connections", help: "Connections open now.", labelNames: TCP });
     registry.collect(() => this.#meters.forEach((meter) => meter.settle()));
-    processMetrics(registry);
   }
 
   /** The connections that share one label set. */
@@ -265,7 +265,35 @@ export class EndpointMetrics {
   }
 }
 
-function processMetrics(registry: MetricsRegistry): void {
+/** How the work is spread over the workers. */
+export class WorkerMetrics {
+  readonly registry = new MetricsRegistry();
+  readonly #connections: Family<Gauge>;
+  readonly #cpu: Family<Counter>;
+
+  constructor() {
+    const labelNames = ["worker"];
+    this.#connections = this.registry.gauge({
+      name: "heddle_worker_connections",
+      help: "Connections to the sidecar that a worker serves now.",
+      labelNames,
+    });
+    this.#cpu = this.registry.counter({
+      name: "heddle_worker_cpu_seconds_total",
+      help: "User and system CPU time of a worker in seconds.",
+      labelNames,
+    });
+  }
+
+  /** @param worker its number, from "1" */
+  set(worker: string, connections: number, cpuSeconds: number): void {
+    this.#connections.labels({ worker }).value = connections;
+    this.#cpu.labels({ worker }).value = cpuSeconds;
+  }
+}
+
+/** What is true of the whole process. */
+export function processMetrics(registry: MetricsRegistry): void {
   const gauge = (name: string, help: string): Gauge => registry.gauge({ name, help, labelNames: [] }).labels({});
   const start = gauge("process_start_time_seconds", "Start time of the process since the epoch, in seconds.");
   start.value = Math.round((Date.now() - process.uptime() * 1_000) / 10) / 100;

@@ -4,6 +4,7 @@
  * Cardinality is bounded: a family takes at most `seriesMax` label sets; further ones share one series whose label
  * values are all "overflow", and `heddle_metrics_overflow_total{family}` counts how often that happened.
  */
+import { exposition } from "./exposition.ts";
 
 /** Label sets of one family when nothing else is said. */
 export const DEFAULT_SERIES_MAX = 2_000;
@@ -32,6 +33,37 @@ interface FamilyOptions {
   readonly seriesMax?: number;
 }
 
+interface GaugeOptions extends FamilyOptions {
+  /** How the numbers of several workers become one; "sum" unless said. */
+  readonly across?: Across;
+}
+
+export type Kind = "counter" | "gauge" | "histogram";
+
+/** "mean" is for what every worker sees in whole, so that a sum would count it as often as there are workers. */
+export type Across = "sum" | "mean";
+
+/** One series at one moment. */
+export type Sample = { readonly value: number } | HistogramSample;
+
+export interface HistogramSample {
+  /** Upper bounds of the buckets, ascending, without +Inf. */
+  readonly bounds: readonly number[];
+  /** Not cumulative; one more than there are bounds, for +Inf. */
+  readonly counts: Float64Array;
+  readonly sum: number;
+}
+
+/** All series of one name at one moment, as plain data that can go from one thread to another. */
+export interface FamilySnapshot {
+  readonly name: string;
+  readonly help: string;
+  readonly kind: Kind;
+  readonly across: Across;
+  /** By the label set as it is printed, "" for none. Never changed by who reads it: it may be the living series. */
+  readonly series: ReadonlyMap<string, Sample>;
+}
+
 /** What all series of one name have in common. `labels` gives the handle of one label set; keep it, do not look it up per request. */
 export interface Family<Handle> {
   readonly name: string;
@@ -51,9 +83,8 @@ class GaugeCell implements Gauge {
   value = 0;
 }
 
-class HistogramCell implements Histogram {
+class HistogramCell implements Histogram, HistogramSample {
   readonly bounds: readonly number[];
-  /** Not cumulative; one more than there are bounds, for +Inf. */
   readonly counts: Float64Array;
   sum = 0;
 
@@ -73,22 +104,23 @@ class HistogramCell implements Histogram {
 }
 
 type Cell = CounterCell | GaugeCell | HistogramCell;
-type Kind = "counter" | "gauge" | "histogram";
 
 class FamilyStore<C extends Cell> implements Family<C> {
   readonly name: string;
   readonly help: string;
   readonly kind: Kind;
+  readonly across: Across;
   readonly series = new Map<string, C>();
   readonly #labelNames: readonly string[];
   readonly #seriesMax: number;
   readonly #make: () => C;
   readonly #onOverflow: () => void;
 
-  constructor(kind: Kind, options: FamilyOptions, make: () => C, onOverflow: () => void) {
+  constructor(kind: Kind, options: GaugeOptions, make: () => C, onOverflow: () => void) {
     this.name = options.name;
     this.help = options.help;
     this.kind = kind;
+    this.across = options.across ?? "sum";
     this.#labelNames = options.labelNames;
     this.#seriesMax = options.seriesMax ?? DEFAULT_SERIES_MAX;
     this.#make = make;
@@ -138,7 +170,7 @@ export class MetricsRegistry {
     return this.#add(new FamilyStore("counter", options, () => new CounterCell(), this.#overflowOf(options.name)));
   }
 
-  gauge(options: FamilyOptions): Family<Gauge> {
+  gauge(options: GaugeOptions): Family<Gauge> {
     return this.#add(new FamilyStore("gauge", options, () => new GaugeCell(), this.#overflowOf(options.name)));
   }
 
@@ -153,18 +185,19 @@ export class MetricsRegistry {
     this.#collectors.push(callback);
   }
 
+  /** Every family that has a series, as of now. */
+  snapshot(): FamilySnapshot[] {
+    for (const collector of this.#collectors) collector();
+    const families: FamilySnapshot[] = [];
+    for (const { name, help, kind, across, series } of this.#families.values()) {
+      if (series.size > 0) families.push({ name, help, kind, across, series });
+    }
+    return families;
+  }
+
   /** Everything in the Prometheus text format 0.0.4. */
   expose(): string {
-    for (const collector of this.#collectors) collector();
-    const lines: string[] = [];
-    for (const family of this.#families.values()) {
-      if (family.series.size === 0) continue;
-      lines.push(`# HELP ${family.name} ${family.help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")}`);
-      lines.push(`# TYPE ${family.name} ${family.kind}`);
-      for (const [labels, cell] of family.series) exposeCell(lines, family.name, labels, cell);
-    }
-    lines.push("");
-    return lines.join("\n");
+    return exposition(this.snapshot());
   }
 
   #add<C extends Cell>(family: FamilyStore<C>): FamilyStore<C> {
@@ -191,21 +224,4 @@ function formatLabels(names: readonly string[], values: Labels | undefined): str
 function escapeLabel(value: string): string {
   if (!/["\\\n]/.test(value)) return value;
   return value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
-}
-
-function exposeCell(lines: string[], name: string, labels: string, cell: Cell): void {
-  if (!(cell instanceof HistogramCell)) {
-    lines.push(labels === "" ? `${name} ${cell.value}` : `${name}{${labels}} ${cell.value}`);
-    return;
-  }
-  const open = labels === "" ? "{" : `{${labels},`;
-  let count = 0;
-  cell.bounds.forEach((bound, i) => {
-    count += cell.counts[i] as number;
-    lines.push(`${name}_bucket${open}le="${bound}"} ${count}`);
-  });
-  count += cell.counts[cell.bounds.length] as number;
-  lines.push(`${name}_bucket${open}le="+Inf"} ${count}`);
-  const suffix = labels === "" ? "" : `{${labels}}`;
-  lines.push(`${name}_sum${suffix} ${cell.sum}`, `${name}_count${suffix} ${count}`);
 }
