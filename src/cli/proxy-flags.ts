@@ -17,7 +17,7 @@ import {
   parsePort,
 } from "./values.ts";
 
-/** More threads than this gain nothing: each has its own connections and its own 30 MB. */
+/** More threads than this gain nothing: each has its own connections and its own 18 MB. */
 const WORKERS_MAX = 64;
 
 export const PROXY_FLAGS = {

@@ -12,7 +12,7 @@ import { listenError } from "../listener.ts";
 export interface ReservedAddresses {
   /** With every port a number. */
   readonly config: ProxyConfig;
-  release(): void;
+  readonly release: () => void;
 }
 
 /** @throws ListenError */
