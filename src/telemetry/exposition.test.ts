@@ -53,6 +53,12 @@ function posted(registry: MetricsRegistry): FamilySnapshot[] {
   return structuredClone(registry.snapshot());
 }
 
+function named(...names: readonly string[]): FamilySnapshot[] {
+  const registry = new MetricsRegistry();
+  for (const name of names) registry.counter({ name, help: "h", labelNames: [] }).labels({}).inc();
+  return posted(registry);
+}
+
 describe("mergeSnapshots", () => {
   it("gives for any events, on whichever worker they fall, what one registry would have counted", () => {
     fc.assert(
@@ -95,11 +101,6 @@ describe("mergeSnapshots", () => {
   });
 
   it("keeps families that only one part has, in the order of first appearance", () => {
-    const named = (...names: string[]): FamilySnapshot[] => {
-      const registry = new MetricsRegistry();
-      for (const name of names) registry.counter({ name, help: "h", labelNames: [] }).labels({}).inc();
-      return posted(registry);
-    };
     const merged = mergeSnapshots([named("a", "b"), named("b", "c")]);
     assert.deepEqual(
       merged.map(({ name }) => name),

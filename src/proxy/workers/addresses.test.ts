@@ -4,7 +4,7 @@ import net from "node:net";
 import { describe, it, type TestContext } from "node:test";
 
 import { ANY_PORT, sidecar } from "../../../test/support/mesh.ts";
-import type { SocketAddress } from "../config.ts";
+import type { SocketAddress, UpstreamConfig } from "../config.ts";
 import { ListenError } from "../listener.ts";
 import { reserveAddresses } from "./addresses.ts";
 
@@ -15,8 +15,8 @@ async function listen(context: TestContext, address: SocketAddress, reusePort: b
   return server;
 }
 
-function upstream(listen: SocketAddress): { authority: string; listen: SocketAddress } {
-  return { authority: "price", listen };
+function upstream(address: SocketAddress): UpstreamConfig {
+  return { authority: "price", listen: address };
 }
 
 describe("reserveAddresses", () => {

@@ -132,6 +132,7 @@ class Thread {
   readonly #tasks = new Map<number, (answer: Answer) => void>();
   readonly #opening = Promise.withResolvers<void>();
   #lastTask = 0;
+  #failure: unknown;
   #closed = false;
 
   constructor(number: number, config: ProxyConfig, discovery: TrafficOptions["discovery"]) {
@@ -142,9 +143,8 @@ class Thread {
     this.#worker = new Worker(entry, { workerData: config, name: `worker-${number}`, env: environment() });
     this.#relay = new DiscoveryRelay(discovery, (message) => this.post(message));
     this.#worker.on("message", (message: FromWorker) => this.#received(message));
-    this.#worker.on("error", (error) => {
-      throw new Error(`worker ${number} has failed`, { cause: error });
-    });
+    // Thrown only at its exit, which always follows: what is thrown from here may get lost.
+    this.#worker.on("error", (error) => (this.#failure = error));
     this.#worker.on("exit", () => this.#ended());
   }
 
@@ -191,7 +191,10 @@ class Thread {
   }
 
   #ended(): void {
-    if (!this.#closed) throw new Error(`worker ${this.#number} has ended by itself`);
+    if (this.#closed) return;
+    const name = `worker ${this.#number}`;
+    if (this.#failure === undefined) throw new Error(`${name} has ended by itself`);
+    throw new Error(`${name} has failed`, { cause: this.#failure });
   }
 }
 
