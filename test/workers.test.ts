@@ -22,6 +22,8 @@ import { root } from "./support/up.ts";
 /** Connections that the kernel spreads over two workers: the chance that one gets none is 2^-39. */
 const CONNECTIONS = 40;
 
+const HOOKS = join(root, "test/fixtures/worker-hooks.mjs");
+
 /** One request on each of so many connections of their own; the agent keeps them. */
 async function callOnEach(
   url: string,
@@ -59,7 +61,8 @@ describe("a sidecar with two workers", () => {
 
   function start(context: TestContext, ...words: string[]): Promise<ProxyProcess> {
     const xds = `127.0.0.1:${mesh.control.xdsAddress.port}`;
-    return startProxyProcess(context, ["--workload", "gate-1", "--workers", "2", "--xds", xds, ...words]);
+    const options = ["--workload", "gate-1", "--workers", "2", "--xds", xds, ...words];
+    return startProxyProcess(context, options, { preload: [HOOKS] });
   }
 
   /** A gateway: calls to any service, and itself the service "gate", whose application is that of price. */
@@ -119,6 +122,32 @@ describe("a sidecar with two workers", () => {
       nodes.filter(({ id }) => id === "gate-1.default").map(({ admin }) => `http://${admin}`),
       [proxy.admin],
     );
+  });
+
+  it("forgets the series of an endpoint that has been gone for ten minutes when no worker uses it any more", async (context) => {
+    const folder = await mkdtemp(join(tmpdir(), "heddle-later-"));
+    context.after(() => rm(folder, { recursive: true }));
+    process.env.HURT_WORKER_WITH = folder;
+    const proxy = await startBoth(context);
+    delete process.env.HURT_WORKER_WITH;
+    await isReady(proxy);
+    const instance = { service: "price", workload: "price-1", protocol: "http", applicationPort: 0 } as const;
+    const agent = keepAlive(context);
+    await callOnEach(proxy.outbound, "price", agent);
+    const series = async (): Promise<number> => (await proxy.metrics()).split('dst_workload="price-1"').length - 1;
+    assert.ok((await series()) > 5);
+    await writeFile(join(folder, "later"), "");
+    await proxy.metrics();
+    assert.ok((await series()) > 5, "its endpoint is there");
+    await rm(join(folder, "later"));
+    await mesh.register(instance, "unhealthy");
+    context.after(() => mesh.register(instance));
+    await until("its connections are closed", async () => {
+      return metricSum(await proxy.metrics(), "tcp_open_connections", 'dst_workload="price-1"') === 0;
+    });
+    assert.ok((await series()) > 5, "it was there a moment ago");
+    await writeFile(join(folder, "later"), "");
+    await until("they are gone", async () => (await series()) === 0);
   });
 
   it("follows changes of the mesh in both", async (context) => {
@@ -281,8 +310,7 @@ describe("a worker that goes wrong", () => {
 
   async function hurt(context: TestContext, how: "throw" | "exit" | "hang"): Promise<ProxyProcess> {
     const words = ["--workload", "gate-1", "--workers", "2", "--outbound", "127.0.0.1:0"];
-    const preload = [join(root, "test/fixtures/worker-hooks.mjs")];
-    const proxy = await startProxyProcess(context, words, { preload });
+    const proxy = await startProxyProcess(context, words, { preload: [HOOKS] });
     const file = join(folder, how);
     await writeFile(file, "");
     context.after(() => rm(file));

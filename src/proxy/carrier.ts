@@ -1,6 +1,6 @@
 /** What carries the traffic of a sidecar, whether on one thread or on several. */
 import type { LogLevel } from "../telemetry/log.ts";
-import type { FamilySnapshot } from "../telemetry/metrics.ts";
+import type { FamilySnapshot, StaleSeries } from "../telemetry/metrics.ts";
 import type { SocketAddress } from "./config.ts";
 
 /** Where traffic enters. */
@@ -15,6 +15,8 @@ export interface Carrier {
   readonly addresses: TrafficAddresses;
   /** What it has counted. @throws Error if that cannot be told in whole */
   snapshot(): Promise<readonly FamilySnapshot[]>;
+  /** Forgets series that an earlier snapshot has called stale. */
+  drop(stale: readonly StaleSeries[]): void;
   /** Every thread of it works. */
   isLive(): Promise<boolean>;
   /** Connections being served, as far as that can be told. */

@@ -76,17 +76,18 @@ export class ProxyContext {
       onRepeat: () => metrics.retries.inc(),
       endpoint: (endpoint, onStateChange) => {
         const labels = { ...targetLabels(options.direction, endpoint), ...options.labels(endpoint) };
-        const meter = metrics.tcp({ ...labels, peer: "dst" });
+        const lease = metrics.registry.lease();
+        const meter = metrics.tcp({ ...labels, peer: "dst" }, lease);
         return new BalancedEndpoint(endpoint, {
           clock,
           random,
           protocol: options.protocol,
-          metrics: metrics.endpoint(labels),
+          metrics: metrics.endpoint(labels, lease),
           meter,
           onStateChange,
           http1: this.#pool("http1", endpoint, backend, meter),
           http2: this.#pool("http2", endpoint, backend, meter),
-          onClose: () => metrics.forget(meter),
+          onClose: () => metrics.forget(meter, lease),
         });
       },
     });

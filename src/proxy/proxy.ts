@@ -1,7 +1,7 @@
 /** One sidecar: puts the parts together, starts them, drains them. */
 import type { Discovery } from "../model/discovery.ts";
 import { type Clock, systemClock } from "../net/clock.ts";
-import { exposition, mergeSnapshots } from "../telemetry/exposition.ts";
+import { exposition, mergeSnapshots, staleSeries } from "../telemetry/exposition.ts";
 import { Logger, type LogLevel } from "../telemetry/log.ts";
 import { MetricsRegistry } from "../telemetry/metrics.ts";
 import { XdsClient } from "../xds/client.ts";
@@ -120,6 +120,7 @@ class Proxy implements RunningProxy {
 
   async #expose(): Promise<string> {
     const carried = (await this.#carrier?.snapshot()) ?? [];
+    this.#carrier?.drop(staleSeries(carried));
     return exposition(mergeSnapshots([carried, this.#metrics.snapshot()]));
   }
 

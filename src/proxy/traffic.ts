@@ -2,7 +2,7 @@
 import type { Discovery } from "../model/discovery.ts";
 import type { Clock } from "../net/clock.ts";
 import type { Logger, LogLevel } from "../telemetry/log.ts";
-import type { FamilySnapshot } from "../telemetry/metrics.ts";
+import type { FamilySnapshot, StaleSeries } from "../telemetry/metrics.ts";
 import type { Carrier, TrafficAddresses } from "./carrier.ts";
 import type { ProxyConfig } from "./config.ts";
 import { ProxyContext } from "./context.ts";
@@ -27,7 +27,7 @@ export class Traffic implements Carrier {
   #outbound: Listener | undefined;
 
   private constructor({ config, clock, logger, discovery }: TrafficOptions) {
-    const context = new ProxyContext(config, clock, Math.random, new ProxyMetrics(), logger);
+    const context = new ProxyContext(config, clock, Math.random, new ProxyMetrics(() => clock.now()), logger);
     this.#context = context;
     this.#services = new Services({
       clock,
@@ -65,6 +65,10 @@ export class Traffic implements Carrier {
   /** Connections being served. */
   get open(): number {
     return this.#listeners().reduce((sum, listener) => sum + listener.open, 0);
+  }
+
+  drop(stale: readonly StaleSeries[]): void {
+    this.#context.metrics.registry.drop(stale);
   }
 
   /** Whoever runs this lives. */

@@ -3,7 +3,8 @@ import { describe, it } from "node:test";
 
 import * as fc from "fast-check";
 
-import { exposition, mergeSnapshots } from "./exposition.ts";
+import { exposition, mergeSnapshots, staleSeries } from "./exposition.ts";
+import { SERIES_IDLE_MS } from "./lease.ts";
 import { type FamilySnapshot, MetricsRegistry } from "./metrics.ts";
 
 /** A registry with one family of each kind, as every worker has it. */
@@ -106,10 +107,29 @@ describe("mergeSnapshots", () => {
       merged.map(({ name }) => name),
       ["a", "b", "c"],
     );
-    assert.deepEqual(
-      merged.map(({ series }) => series.get("")),
-      [{ value: 1 }, { value: 2 }, { value: 1 }],
-    );
+    assert.deepEqual(exposition(merged).match(/^\w+ \d+$/gm), ["a 1", "b 2", "c 1"]);
+  });
+
+  it("calls a series stale only if it is stale wherever it is", () => {
+    const now = { ms: 0 };
+    const part = (states: Readonly<Record<string, "stale" | "held">>): FamilySnapshot[] => {
+      const registry = new MetricsRegistry(() => now.ms);
+      const family = registry.counter({ name: "c", help: "h", labelNames: ["k"] });
+      for (const [k, state] of Object.entries(states)) {
+        const lease = registry.lease();
+        family.labels({ k }, lease).inc();
+        if (state === "stale") lease.end();
+      }
+      now.ms += SERIES_IDLE_MS;
+      return posted(registry);
+    };
+    const merged = mergeSnapshots([
+      part({ a: "stale", b: "stale" }),
+      part({ a: "stale", b: "held" }),
+      part({ c: "held" }),
+    ]);
+    assert.deepEqual(staleSeries(merged), [{ name: "c", series: ['k="a"'] }]);
+    assert.deepEqual(staleSeries(mergeSnapshots([part({ d: "stale" })])), [{ name: "c", series: ['k="d"'] }]);
   });
 
   it("of nothing is nothing", () => {

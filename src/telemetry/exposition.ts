@@ -1,5 +1,5 @@
 /** Snapshots of metrics: those of several workers made into one, and printed. */
-import type { FamilySnapshot, HistogramSample, Sample } from "./metrics.ts";
+import type { FamilySnapshot, HistogramSample, Sample, StaleSeries } from "./metrics.ts";
 
 /**
  * One set of metrics out of several: series with the same name and labels are added up, or, for a family that says so,
@@ -13,6 +13,11 @@ export function mergeSnapshots(parts: readonly (readonly FamilySnapshot[])[]): F
     else same.push(family);
   }
   return [...byName.values()].map(mergeFamily);
+}
+
+/** What can be forgotten: a series of several workers only when none of them uses it, or the sum would seem to restart. */
+export function staleSeries(families: readonly FamilySnapshot[]): StaleSeries[] {
+  return families.filter(({ stale }) => stale.length > 0).map(({ name, stale }) => ({ name, series: stale }));
 }
 
 /** In the Prometheus text format 0.0.4. */
@@ -40,7 +45,17 @@ function mergeFamily(families: readonly FamilySnapshot[]): FamilySnapshot {
   }
   const series = new Map<string, Sample>();
   for (const [labels, same] of samples) series.set(labels, mergeSamples(same, first.across === "mean"));
-  return { ...first, series };
+  return { ...first, series, stale: staleInAll(families) };
+}
+
+function staleInAll(families: readonly FamilySnapshot[]): string[] {
+  const all = new Set(families.flatMap(({ stale }) => stale));
+  for (const { series, stale } of families) {
+    if (all.size === 0) break;
+    const here = new Set(stale);
+    for (const labels of all) if (series.has(labels) && !here.has(labels)) all.delete(labels);
+  }
+  return [...all];
 }
 
 function mergeSamples(samples: readonly Sample[], mean: boolean): Sample {

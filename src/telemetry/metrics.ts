@@ -2,9 +2,11 @@
  * Counters, gauges and histograms for the data path: a handle is resolved once per label set and then costs one addition.
  *
  * Cardinality is bounded: a family takes at most `seriesMax` label sets; further ones share one series whose label
- * values are all "overflow", and `heddle_metrics_overflow_total{family}` counts how often that happened.
+ * values are all "overflow", and `heddle_metrics_overflow_total{family}` counts how often that happened. Label sets that
+ * come and go with an endpoint are held by a {@link Lease}, and may be dropped a while after the last one has ended.
  */
 import { exposition } from "./exposition.ts";
+import { Lease, type Leased, SERIES_IDLE_MS } from "./lease.ts";
 
 /** Label sets of one family when nothing else is said. */
 export const DEFAULT_SERIES_MAX = 2_000;
@@ -62,31 +64,46 @@ export interface FamilySnapshot {
   readonly across: Across;
   /** By the label set as it is printed, "" for none. Never changed by who reads it: it may be the living series. */
   readonly series: ReadonlyMap<string, Sample>;
+  /** Those of the series that may be dropped. */
+  readonly stale: readonly string[];
+}
+
+/** Series of one family that have outlived their use. */
+export interface StaleSeries {
+  readonly name: string;
+  readonly series: readonly string[];
 }
 
 /** What all series of one name have in common. `labels` gives the handle of one label set; keep it, do not look it up per request. */
 export interface Family<Handle> {
   readonly name: string;
-  labels(values: Labels): Handle;
+  /** @param lease whose end lets the label set go; without one it stays for ever */
+  labels(values: Labels, lease?: Lease): Handle;
   /** Forgets all label sets, before they are set anew from what there is. Handles given out before lead nowhere. */
   clear(): void;
 }
 
-class CounterCell implements Counter {
+class CounterCell implements Counter, Leased {
   value = 0;
+  holders = 0;
+  abandonedAt = 0;
   inc(by = 1): void {
     this.value += by;
   }
 }
 
-class GaugeCell implements Gauge {
+class GaugeCell implements Gauge, Leased {
   value = 0;
+  holders = 0;
+  abandonedAt = 0;
 }
 
-class HistogramCell implements Histogram, HistogramSample {
+class HistogramCell implements Histogram, HistogramSample, Leased {
   readonly bounds: readonly number[];
   readonly counts: Float64Array;
   sum = 0;
+  holders = 0;
+  abandonedAt = 0;
 
   constructor(bounds: readonly number[]) {
     this.bounds = bounds;
@@ -127,7 +144,31 @@ class FamilyStore<C extends Cell> implements Family<C> {
     this.#onOverflow = onOverflow;
   }
 
-  labels(values: Labels): C {
+  labels(values: Labels, lease?: Lease): C {
+    const cell = this.#find(values);
+    if (lease === undefined) cell.holders = Infinity;
+    else lease.hold(cell);
+    return cell;
+  }
+
+  clear(): void {
+    this.series.clear();
+  }
+
+  stale(now: number): string[] {
+    const keys: string[] = [];
+    for (const [key, cell] of this.series) if (isStale(cell, now)) keys.push(key);
+    return keys;
+  }
+
+  drop(keys: readonly string[], now: number): void {
+    for (const key of keys) {
+      const cell = this.series.get(key);
+      if (cell !== undefined && isStale(cell, now)) this.series.delete(key);
+    }
+  }
+
+  #find(values: Labels): C {
     const key = formatLabels(this.#labelNames, values);
     const known = this.series.get(key);
     if (known !== undefined) return known;
@@ -136,10 +177,6 @@ class FamilyStore<C extends Cell> implements Family<C> {
       return this.#cell(formatLabels(this.#labelNames, undefined));
     }
     return this.#cell(key);
-  }
-
-  clear(): void {
-    this.series.clear();
   }
 
   #cell(key: string): C {
@@ -157,8 +194,11 @@ export class MetricsRegistry {
   readonly #families = new Map<string, FamilyStore<Cell>>();
   readonly #collectors: (() => void)[] = [];
   readonly #overflow: Family<Counter>;
+  readonly #now: () => number;
 
-  constructor() {
+  /** @param now monotonic milliseconds */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
     this.#overflow = this.counter({
       name: "heddle_metrics_overflow_total",
       help: "Label sets refused because their family was full.",
@@ -185,14 +225,27 @@ export class MetricsRegistry {
     this.#collectors.push(callback);
   }
 
+  /** For label sets that come and go together. */
+  lease(): Lease {
+    return new Lease(this.#now);
+  }
+
   /** Every family that has a series, as of now. */
   snapshot(): FamilySnapshot[] {
+    const now = this.#now();
     for (const collector of this.#collectors) collector();
     const families: FamilySnapshot[] = [];
-    for (const { name, help, kind, across, series } of this.#families.values()) {
-      if (series.size > 0) families.push({ name, help, kind, across, series });
+    for (const family of this.#families.values()) {
+      const { name, help, kind, across, series } = family;
+      if (series.size > 0) families.push({ name, help, kind, across, series, stale: family.stale(now) });
     }
     return families;
+  }
+
+  /** Forgets what an earlier snapshot called stale, and still is. */
+  drop(stale: readonly StaleSeries[]): void {
+    const now = this.#now();
+    for (const { name, series } of stale) this.#families.get(name)?.drop(series, now);
   }
 
   /** Everything in the Prometheus text format 0.0.4. */
@@ -209,6 +262,10 @@ export class MetricsRegistry {
   #overflowOf(name: string): () => void {
     return () => this.#overflow.labels({ family: name }).inc();
   }
+}
+
+function isStale(cell: Leased, now: number): boolean {
+  return cell.holders === 0 && now - cell.abandonedAt >= SERIES_IDLE_MS;
 }
 
 function formatLabels(names: readonly string[], values: Labels | undefined): string {

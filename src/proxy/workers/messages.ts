@@ -1,13 +1,14 @@
 /** What the main thread and a worker thread tell each other. All of it is plain data. */
 import type { ServiceView } from "../../model/mesh.ts";
 import type { LogLevel } from "../../telemetry/log.ts";
-import type { FamilySnapshot } from "../../telemetry/metrics.ts";
+import type { FamilySnapshot, StaleSeries } from "../../telemetry/metrics.ts";
 
 /** What is answered, when it is done, by a `done` with the same id. */
 export type Task = "ping" | "report" | "drainInbound" | "drainOutbound";
 
 export type ToWorker =
   | { readonly kind: "task"; readonly id: number; readonly task: Task }
+  | { readonly kind: "drop"; readonly stale: readonly StaleSeries[] }
   | { readonly kind: "logLevel"; readonly level: LogLevel }
   | { readonly kind: "view"; readonly watch: number; readonly view: ServiceView }
   | { readonly kind: "unknown"; readonly watch: number };

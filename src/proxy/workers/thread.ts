@@ -34,6 +34,7 @@ try {
   const traffic = await Traffic.open({ config, clock: systemClock, logger, discovery });
   port.on("message", (message: ToWorker) => {
     if (message.kind === "logLevel") traffic.setLogLevel(message.level);
+    else if (message.kind === "drop") traffic.drop(message.stale);
     else if (message.kind !== "task") discovery.told(message);
     else void perform(message.task, traffic).then((report) => post({ kind: "done", id: message.id, report }));
   });

@@ -17,7 +17,7 @@ import { Worker } from "node:worker_threads";
 import type { Clock } from "../../net/clock.ts";
 import { mergeSnapshots } from "../../telemetry/exposition.ts";
 import type { LogLevel } from "../../telemetry/log.ts";
-import type { FamilySnapshot } from "../../telemetry/metrics.ts";
+import type { FamilySnapshot, StaleSeries } from "../../telemetry/metrics.ts";
 import type { Carrier, TrafficAddresses } from "../carrier.ts";
 import type { ProxyConfig } from "../config.ts";
 import { ListenError } from "../listener.ts";
@@ -81,6 +81,11 @@ export class Workers implements Carrier {
       parts.push(families);
     }
     return mergeSnapshots([...parts, this.#metrics.registry.snapshot()]);
+  }
+
+  drop(stale: readonly StaleSeries[]): void {
+    if (stale.length === 0) return;
+    for (const thread of this.#threads) thread.post({ kind: "drop", stale });
   }
 
   async connections(): Promise<number> {
