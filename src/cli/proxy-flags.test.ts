@@ -32,7 +32,7 @@ const config: fc.Arbitrary<ProxyConfig> = plainRecord({
   inbound: fc.array(
     plainRecord({
       listen: address,
-      target: address,
+      target: fc.oneof(address, plainRecord({ path: fc.stringMatching(/^\/[-._a-z0-9/]{1,100}$/) })),
       service: label,
       port,
       protocol: fc.constantFrom(...PORT_PROTOCOLS),

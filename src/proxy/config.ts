@@ -9,10 +9,13 @@ export interface SocketAddress {
   readonly port: number;
 }
 
+/** Where an application listens: a port, or the absolute path of a Unix socket. */
+export type ApplicationAddress = SocketAddress | { readonly path: string };
+
 /** One port of the application: the mesh reaches it at `listen`, the sidecar passes on to `target`. */
 export interface InboundConfig {
   readonly listen: SocketAddress;
-  readonly target: SocketAddress;
+  readonly target: ApplicationAddress;
   /** The service and port that callers name. */
   readonly service: string;
   readonly port: number;

@@ -121,7 +121,8 @@ export function dial(
   meter: TcpMeter,
   done: (error: Error | undefined, connection: Connection | undefined) => void,
 ): () => void {
-  const target = { address: endpoint.address, port: endpoint.port, timeoutMs: policy.connectTimeoutMs };
+  const { address, port, path } = endpoint;
+  const target = { address, port, path, timeoutMs: policy.connectTimeoutMs };
   return connect(target, (error, connection) => {
     if (connection !== undefined) meter.track(connection);
     done(error, connection);
@@ -129,6 +130,8 @@ export function dial(
 }
 
 function targetLabels(direction: Direction, endpoint: Endpoint): Labels {
+  // A label without a value is left out.
+  if (endpoint.path !== undefined) return { direction, target_addr: `unix:${endpoint.path}`, tls: "disabled" };
   return {
     direction,
     target_addr: endpointKey(endpoint),

@@ -77,14 +77,14 @@ describe("TcpMeter", () => {
   });
 });
 
+function drop(metrics: ProxyMetrics): string {
+  metrics.registry.drop(staleSeries(metrics.registry.snapshot()));
+  return metrics.registry.expose();
+}
+
 describe("the series of an endpoint that is gone", () => {
   const labels = { direction: "outbound", target_addr: "127.0.0.1:7" };
   let now = 0;
-
-  function drop(metrics: ProxyMetrics): string {
-    metrics.registry.drop(staleSeries(metrics.registry.snapshot()));
-    return metrics.registry.expose();
-  }
 
   it("are dropped, all of them, ten minutes after its last connection has closed", () => {
     const metrics = new ProxyMetrics(() => now);

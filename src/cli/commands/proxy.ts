@@ -23,6 +23,11 @@ The first SIGTERM or SIGINT drains: no new work, what is running is finished. A 
       --inbound 127.0.0.1:20003=127.0.0.1:8080,port=80,protocol=http --upstream product=127.0.0.1:20002`,
     },
     {
+      does: "The same for an application that listens on a Unix socket",
+      line: `heddle proxy --workload price-1 --service price --xds 127.0.0.1:4181 \\
+      --inbound 127.0.0.1:20003=unix:/run/price.sock,port=80,protocol=http`,
+    },
+    {
       does: "A sidecar for the person at the keyboard: any service by its Host on port 4140",
       line: "heddle proxy --workload keyboard --xds 127.0.0.1:4181 --outbound 127.0.0.1:4140",
     },
