@@ -8,7 +8,7 @@
  * processes would be no faster; and a thread costs 18 MB (private dirty, idle) where a process costs 37.
  *
  * An exception that nobody catches in a worker ends the whole process, as it does when there is only one: who supervises
- * it starts it again within half a second, while a sidecar that has lost one of its threads would look healthy.
+ * it starts it again, while a sidecar that has lost one of its threads would look healthy.
  */
 import { getCompileCacheDir } from "node:module";
 import { dirname, extname } from "node:path";
@@ -31,7 +31,7 @@ import { DiscoveryRelay } from "./relay.ts";
 export const ANSWER_TIMEOUT_MS = 5_000;
 
 /** Questions that a worker may owe an answer to; one that is stuck is asked no more. */
-export const QUESTIONS_MAX = 32;
+export const QUESTIONS_MAX = 64;
 
 export class Workers implements Carrier {
   readonly addresses: TrafficAddresses;
