@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
@@ -294,6 +295,22 @@ describe("a sidecar with two workers", () => {
       .filter((line) => line !== "" && !/response_latency_ms.*(base unit|abbreviated)/.test(line));
     assert.deepEqual(serious, []);
     assert.ok(code === 0 || complaints !== "", `promtool ended with ${code}`);
+  });
+});
+
+describe("a sidecar with one worker", () => {
+  it("has no thread for it, and says nothing of workers", async (context) => {
+    for (const [workers, threads] of [
+      ["1", 0],
+      ["3", 3],
+    ] as const) {
+      const words = ["--workload", "gate-1", "--workers", workers, "--outbound", "127.0.0.1:0"];
+      const proxy = await startProxyProcess(context, words);
+      const tasks = `/proc/${proxy.process.pid}/task`;
+      const names = readdirSync(tasks).map((task) => readFileSync(join(tasks, task, "comm"), "utf8"));
+      assert.equal(names.filter((name) => name.startsWith("worker-")).length, threads);
+      assert.equal([...(await proxy.metrics()).matchAll(/^heddle_worker_connections\{/gm)].length, threads);
+    }
   });
 });
 
