@@ -71,6 +71,7 @@ export class Connection {
   readonly localPort: number;
 
   readonly #socket: net.Socket;
+  readonly #unix: boolean;
   #block: Buffer | undefined;
   #used = 0;
   /** What the kernel has not taken in whole yet, oldest first. */
@@ -85,8 +86,9 @@ export class Connection {
   #error: Error | undefined;
 
   /** @internal Use {@link acceptConnection} or {@link connect}. */
-  constructor(socket: net.Socket) {
+  constructor(socket: net.Socket, unix = false) {
     this.#socket = socket;
+    this.#unix = unix;
     this.remoteAddress = socket.remoteAddress ?? "";
     this.remotePort = socket.remotePort ?? 0;
     this.localAddress = socket.localAddress ?? "";
@@ -202,10 +204,14 @@ export class Connection {
     this.#socket.destroy();
   }
 
-  /** Closes at once with RST, so that the peer cannot take a cut message for a whole one. */
+  /**
+   * Closes at once with RST, so that the peer cannot take a cut message for a whole one. A Unix socket has no RST: there
+   * its end is all that the peer sees.
+   */
   reset(): void {
     if (this.closed) return;
-    this.#socket.resetAndDestroy();
+    if (this.#unix) this.#socket.destroy();
+    else this.#socket.resetAndDestroy();
   }
 
   /** Closes after what is unsent has left, without waiting for the peer's FIN. */
@@ -351,17 +357,22 @@ function tune(socket: net.Socket): void {
   socket.setKeepAlive(true, KEEP_ALIVE_MS);
 }
 
+/** Milliseconds until a Unix socket whose queue is full is tried again: the kernel does not tell when it has room. */
+const FULL_QUEUE_RETRY_MS = 5;
+
 /** Where to connect to, and how long it may take. */
 export interface ConnectOptions {
   readonly address: string;
   readonly port: number;
+  /** A Unix socket, instead of `address` and `port`. */
+  readonly path?: string | undefined;
   /** Milliseconds until `onClose` is called with ETIMEDOUT. Linkerd: 1,000 outbound, 300 inbound. */
   readonly timeoutMs: number;
 }
 
 /**
- * Opens a TCP connection. `done` is called exactly once: with the connection, which is paused until `resume`, or with
- * the error.
+ * Opens a TCP connection, or one to a Unix socket. `done` is called exactly once: with the connection, which is paused
+ * until `resume`, or with the error.
  *
  * @returns a function that gives up the attempt; `done` is then not called.
  */
@@ -371,43 +382,46 @@ export function connect(
 ): () => void {
   let connection: Connection | undefined;
   let settled = false;
-  const socket = net.connect({
-    host: options.address,
-    port: options.port,
-    allowHalfOpen: true,
-    onread: {
-      buffer: sharedReadBuffer,
-      callback: (length) => {
-        connection?.received(length, sharedReadBuffer);
-        return true;
-      },
+  const { address, port, path, timeoutMs } = options;
+  const onread = {
+    buffer: sharedReadBuffer,
+    callback: (length: number) => {
+      connection?.received(length, sharedReadBuffer);
+      return true;
     },
-  });
-  socket.pause();
+  };
+  let socket: net.Socket;
   const timer = setTimeout(() => {
-    fail(
-      Object.assign(new Error(`connect ETIMEDOUT ${options.address}:${options.port} after ${options.timeoutMs} ms`), {
-        code: "ETIMEDOUT",
-      }),
-    );
-  }, options.timeoutMs);
-  const fail = (error: Error): void => {
+    const where = path ?? `${address}:${port}`;
+    fail(Object.assign(new Error(`connect ETIMEDOUT ${where} after ${timeoutMs} ms`), { code: "ETIMEDOUT" }));
+  }, timeoutMs);
+  const fail = (error: NodeJS.ErrnoException): void => {
     if (settled) return;
+    if (error.code === "EAGAIN" && path !== undefined) {
+      setTimeout(attempt, FULL_QUEUE_RETRY_MS);
+      return;
+    }
     settled = true;
     clearTimeout(timer);
     socket.destroy();
     done(error, undefined);
   };
-  socket.once("error", fail);
-  socket.once("connect", () => {
+  const attempt = (): void => {
     if (settled) return;
-    settled = true;
-    clearTimeout(timer);
-    socket.off("error", fail);
-    tune(socket);
-    connection = new Connection(socket);
-    done(undefined, connection);
-  });
+    socket = net.connect({ ...(path === undefined ? { host: address, port } : { path }), allowHalfOpen: true, onread });
+    socket.pause();
+    socket.once("error", fail);
+    socket.once("connect", () => {
+      if (settled) return;
+      settled = true;
+      clearTimeout(timer);
+      socket.off("error", fail);
+      tune(socket);
+      connection = new Connection(socket, path !== undefined);
+      done(undefined, connection);
+    });
+  };
+  attempt();
   return () => {
     if (settled) return;
     settled = true;

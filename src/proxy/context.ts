@@ -76,17 +76,18 @@ export class ProxyContext {
       onRepeat: () => metrics.retries.inc(),
       endpoint: (endpoint, onStateChange) => {
         const labels = { ...targetLabels(options.direction, endpoint), ...options.labels(endpoint) };
-        const meter = metrics.tcp({ ...labels, peer: "dst" });
+        const lease = metrics.registry.lease();
+        const meter = metrics.tcp({ ...labels, peer: "dst" }, lease);
         return new BalancedEndpoint(endpoint, {
           clock,
           random,
           protocol: options.protocol,
-          metrics: metrics.endpoint(labels),
+          metrics: metrics.endpoint(labels, lease),
           meter,
           onStateChange,
           http1: this.#pool("http1", endpoint, backend, meter),
           http2: this.#pool("http2", endpoint, backend, meter),
-          onClose: () => metrics.forget(meter),
+          onClose: () => metrics.forget(meter, lease),
         });
       },
     });
@@ -120,7 +121,8 @@ export function dial(
   meter: TcpMeter,
   done: (error: Error | undefined, connection: Connection | undefined) => void,
 ): () => void {
-  const target = { address: endpoint.address, port: endpoint.port, timeoutMs: policy.connectTimeoutMs };
+  const { address, port, path } = endpoint;
+  const target = { address, port, path, timeoutMs: policy.connectTimeoutMs };
   return connect(target, (error, connection) => {
     if (connection !== undefined) meter.track(connection);
     done(error, connection);
@@ -128,6 +130,8 @@ export function dial(
 }
 
 function targetLabels(direction: Direction, endpoint: Endpoint): Labels {
+  // A label without a value is left out.
+  if (endpoint.path !== undefined) return { direction, target_addr: `unix:${endpoint.path}`, tls: "disabled" };
   return {
     direction,
     target_addr: endpointKey(endpoint),
