@@ -4,7 +4,7 @@
  * States of the input and how they follow each other:
  *
  *   HEAD ──head──▶ BODY ──last byte──▶ HOLD ──answered──▶ HEAD
- *     └──head without body──▶ HOLD ──101 sent──▶ TUNNEL
+ *     └──head without body──▶ HOLD ──101, or 2xx to CONNECT──▶ TUNNEL
  *   BODY ──answered early──▶ DRAIN ──last byte──▶ HEAD
  *   any ──fault, last answer──▶ LINGER ──peer's FIN, time, bytes──▶ CLOSED
  *
