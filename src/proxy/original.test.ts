@@ -57,7 +57,7 @@ describe("HTTP/1 carried in HTTP/2", () => {
     fc.assert(
       fc.property(fields, fc.constantFrom("OK", "Fine", ""), (headers, reason) => {
         const head: ResponseHead = { status: 200, reason, headers, upgrade: "" };
-        const back = unpackResponse(throughHttp2(packResponse(head), false));
+        const back = unpackResponse(throughHttp2(packResponse(head, false), false), false);
         assert.deepEqual(back.headers, headers);
         assert.equal(back.reason === "" ? "OK" : back.reason, reason === "" ? "OK" : reason);
       }),

@@ -203,7 +203,8 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
       waiting.begin(this.#start(waiting.head, false, waiting.receiver));
     } else {
       this.#waiting.delete(waiting);
-      waiting.receiver.onReset(new ResetCause("protocol", "the server does not take upgrades over HTTP/2 (RFC 8441)"));
+      const detail = "the server does not take extended CONNECT (RFC 8441)";
+      waiting.receiver.onReset(new ResetCause("protocol", detail, ErrorCode.http11Required));
       this.#owner.onAvailable();
     }
   }

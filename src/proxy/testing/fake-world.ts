@@ -96,6 +96,7 @@ export class FakeWorld {
       meter: this.metrics.tcp(labels),
       http1: this.#pool(endpoint, false),
       http2: this.#pool(endpoint, true),
+      tunnels: this.#pool(endpoint, false),
       onStateChange,
       onClose() {},
     });
