@@ -103,9 +103,12 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
 
   destroy(): void {
     if (this.#state === CLOSED) return;
+    const tunnel = this.#state === TUNNEL;
     this.#close();
     this.#loseStream("cancelled", "the connection was closed by its owner");
-    this.connection.destroy();
+    // A tunnel's content has no end of its own that would tell a cut from the whole.
+    if (tunnel) this.connection.reset();
+    else this.connection.destroy();
   }
 
   // What the connection says.
