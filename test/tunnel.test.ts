@@ -12,7 +12,6 @@ import { startProxy } from "../src/proxy/proxy.ts";
 import { startApplication } from "./support/application.ts";
 import { ANY_PORT, metricSum, sidecar, startMesh, type TestMesh } from "./support/mesh.ts";
 import { needs } from "./support/peers.ts";
-import { freePorts } from "./support/ports.ts";
 import { rawConnect, type RawPeer, rawServer, type RawServer } from "./support/raw.ts";
 import { registerUnmeshed } from "./support/unmeshed.ts";
 import { until } from "./support/until.ts";
@@ -32,10 +31,6 @@ async function meshWith(context: TestContext, kind: Kind, port: number): Promise
   context.after(() => mesh.close());
   if (kind === "unmeshed") await registerUnmeshed(mesh, "far", protocol, port);
   return mesh;
-}
-
-async function freePort(): Promise<number> {
-  return (await freePorts(1))[0] as number;
 }
 
 function outboundPort(mesh: TestMesh): number {
@@ -184,6 +179,9 @@ for (const kind of KINDS) {
   });
 }
 
+/** A port below those that the system gives away, where nobody listens. */
+const NOBODY = 1;
+
 /** More than all buffers on the way take together. */
 const BULK_BYTES = 48 * 1024 * 1024;
 
@@ -204,7 +202,6 @@ async function stands(number: () => number): Promise<void> {
 
 describe("CONNECT that leads nowhere", () => {
   it("is refused with what is wrong, and the connection closed", async (context) => {
-    const nobody = await freePort();
     for (const [kind, target, status, code] of [
       ["meshed", "far:80", 502, "HED1005"],
       ["meshed", "nobody:80", 404, "HED1001"],
@@ -216,10 +213,12 @@ describe("CONNECT that leads nowhere", () => {
       ["meshed", "[::1]", 400, "HED1010"],
       ["unmeshed", "far:80", 504, "HED1003"],
     ] as const) {
-      const mesh = await meshWith(context, kind, nobody);
+      const mesh = await meshWith(context, kind, NOBODY);
       const near = await rawConnect(context, outboundPort(mesh));
       // A request for a tunnel that is answered like one of gRPC would look granted.
-      near.socket.write(`CONNECT ${target} HTTP/1.1\r\nHost: x\r\nContent-Type: application/grpc\r\n\r\nGET / HTTP/1.1\r\n`);
+      near.socket.write(
+        `CONNECT ${target} HTTP/1.1\r\nHost: x\r\nContent-Type: application/grpc\r\n\r\nGET / HTTP/1.1\r\n`,
+      );
       await until(`${target} is refused`, () => near.ended, 10_000);
       const [line] = near.text.split("\r\n");
       assert.match(line ?? "", new RegExp(`^HTTP/1.1 (?:${status}|502) `), target);
@@ -233,7 +232,7 @@ describe("CONNECT that leads nowhere", () => {
   it("is tried at another instance when the first one's program is not there", async (context) => {
     const application = await rawServer(context, ({ socket }) => socket.write("hello"));
     const mesh = await startMesh([
-      { service: "far", workload: "far-1", protocol: "http", applicationPort: await freePort() },
+      { service: "far", workload: "far-1", protocol: "http", applicationPort: NOBODY },
       { service: "far", workload: "far-2", protocol: "http", applicationPort: application.port },
     ]);
     context.after(() => mesh.close());
@@ -378,7 +377,7 @@ describe("CONNECT over HTTP/2", () => {
   });
 
   it("to no host and port is malformed", async (context) => {
-    const mesh = await meshWith(context, "meshed", await freePort());
+    const mesh = await meshWith(context, "meshed", NOBODY);
     const client = await session(context, outboundPort(mesh));
     for (const authority of ["far", "far:0", "far:x", ":80", "u@far:80"]) {
       const near = watch(connect(client, authority));
@@ -387,4 +386,3 @@ describe("CONNECT over HTTP/2", () => {
     }
   });
 });
-

@@ -8,7 +8,7 @@
  * A request for an upgrade becomes an extended CONNECT (RFC 8441), which has no method, one word for the protocol, and no
  * way to answer 2xx without a tunnel:
  *
- *   heddle-orig-method: POST          left out when it is GET
+ *   heddle-orig-method: POST
  *   heddle-orig-upgrade: WebSocket    the Upgrade field, of the request and of the answer that grants it
  *   heddle-orig-status: 200           of an answer that grants nothing, when it is a 2xx
  *
@@ -17,7 +17,7 @@
 import { STATUS_CODES } from "node:http";
 
 import type { HeaderList, HttpVersion, RequestHead, ResponseHead } from "../protocol/exchange.ts";
-import { getHeader, removeHeader } from "../protocol/headers.ts";
+import { removeHeader } from "../protocol/headers.ts";
 
 const PROTO = "heddle-orig-proto";
 const NAMES = "heddle-orig-names";
@@ -40,8 +40,7 @@ export function packRequest(head: RequestHead): RequestHead {
   if (names !== "") headers.push(NAMES, names);
   const { method, upgrade } = head;
   if (upgrade !== "") {
-    headers.push(UPGRADE, upgrade);
-    if (method !== "GET") headers.push(METHOD, method);
+    headers.push(METHOD, method, UPGRADE, upgrade);
   }
   return {
     method: upgrade === "" ? method : "GET",
@@ -117,10 +116,12 @@ function successOf(text: string | undefined): number | undefined {
   return text !== undefined && /^2[0-9][0-9]$/.test(text) ? Number(text) : undefined;
 }
 
-/** Takes a field out, in place. @returns its value, if it was there */
+/** Takes a field out, in place. @returns its last value: what came before is not from the sidecar */
 function takeField(headers: HeaderList, name: string): string | undefined {
-  const value = getHeader(headers, name);
-  if (value !== undefined) removeHeader(headers, name);
+  const at = headers.findLastIndex((text, i) => i % 2 === 0 && text === name);
+  if (at < 0) return undefined;
+  const value = headers[at + 1];
+  removeHeader(headers, name);
   return value;
 }
 

@@ -11,8 +11,8 @@ import type { Connection } from "../../net/connection.ts";
 import type { HeaderList, RequestHead, ResponseHead } from "../exchange.ts";
 import { nameEquals } from "../headers.ts";
 import { dropUnfitTrailers } from "./chunked.ts";
-import { isConnectTarget } from "../connect-target.ts";
 import { type Framing, FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE } from "./framing.ts";
+import { isConnectTarget, withoutHttp } from "../upgrade.ts";
 import { statusLine } from "./status-lines.ts";
 import { COLON, CR, FIELD_VALUE, isAuthority, isTarget, isToken, LF, parseContentLength, TOKEN } from "./syntax.ts";
 
@@ -45,7 +45,7 @@ export function writeRequestHead(connection: Connection, head: RequestHead, end:
   written.length = 0;
   written.framing = FRAMING_NONE;
   if (upgrade !== "") {
-    if (contentLength > 0) return false;
+    if (contentLength > 0 || withoutHttp(upgrade) !== upgrade) return false;
     if (!connect) text += field("Connection", hasTe ? "TE, Upgrade" : "Upgrade") + field("Upgrade", upgrade);
   } else {
     if (hasTe) {

@@ -1,11 +1,11 @@
 /** Reads request heads by RFC 9112 §3 and says how the body is framed. Strict: what two peers could read differently is refused. */
 import type { RequestHead } from "../exchange.ts";
-import { isConnectTarget } from "../connect-target.ts";
 import type { HttpLimits } from "../limits.ts";
+import { isConnectTarget, withoutHttp } from "../upgrade.ts";
 import { BAD, MORE } from "./field-scanner.ts";
 import { type Framing, FRAMING_CHUNKED, FRAMING_LENGTH, FRAMING_NONE } from "./framing.ts";
 import { HeadReader } from "./head-reader.ts";
-import { COLON, CR, isAuthority, LF, listMembers, SP, TARGET, TOKEN } from "./syntax.ts";
+import { COLON, CR, isAuthority, LF, SP, TARGET, TOKEN } from "./syntax.ts";
 
 /** Longer than any registered method (UPDATEREDIRECTREF has 17). */
 export const METHOD_BYTES_MAX = 32;
@@ -131,16 +131,9 @@ export class RequestReader extends HeadReader {
     return true;
   }
 
-  /**
-   * An upgrade that is passed on. One with a body may be ignored (RFC 9110 §7.8) and is. So is HTTP itself in any
-   * version: it would hide all requests that follow from the mesh, and "h2c" is obsolete (RFC 9113 §3.1).
-   */
+  /** An upgrade that is passed on. One with a body may be ignored (RFC 9110 §7.8) and is. */
   #upgrade(): string {
-    const value = this.upgradeValue;
-    if (this.minor === 0 || this.framing !== FRAMING_NONE) return "";
-    const members = listMembers(value);
-    const others = members.filter((member) => !HTTP_ITSELF.test(member));
-    return others.length === members.length ? value : others.join(", ");
+    return this.minor === 0 || this.framing !== FRAMING_NONE ? "" : withoutHttp(this.upgradeValue);
   }
 
   /** Asterisk, authority and absolute form (RFC 9112 §3.2). */
@@ -189,9 +182,6 @@ export class RequestReader extends HeadReader {
     return this.refuse(400, kind, detail) !== BAD;
   }
 }
-
-/** Members of an Upgrade field that name HTTP, in lower case. */
-const HTTP_ITSELF = /^(?:h2c?|http(?:\/.*)?)$/;
 
 const noHead: RequestHead = {
   method: "",

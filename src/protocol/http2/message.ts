@@ -1,7 +1,7 @@
 /** From fields to messages: what a request, a response and trailers must look like (RFC 9113 §8). */
 import type { HeaderList, RequestHead, ResponseHead } from "../exchange.ts";
-import { isConnectTarget } from "../connect-target.ts";
 import type { HttpLimits } from "../limits.ts";
+import { isConnectTarget, withoutHttp } from "../upgrade.ts";
 import type { FieldSink } from "./hpack/decoder.ts";
 import { ENTRY_OVERHEAD_BYTES } from "./hpack/decoder.ts";
 import { BAD_VALUE, FieldKind, HAS_BLANK, KIND_MASK } from "./hpack/field-kind.ts";
@@ -153,6 +153,7 @@ export class MessageHead implements FieldSink {
     if (this.#method !== "CONNECT") this.flaw ||= ":protocol without CONNECT";
     else if (this.#authority === "") this.flaw ||= ":protocol without :authority";
     else if (!TOKEN.test(this.#protocol)) this.flaw ||= ":protocol is no token";
+    else if (withoutHttp(this.#protocol) === "") this.flaw ||= `:protocol ${this.#protocol}, which is HTTP itself`;
   }
 
   #checkTarget(): void {
