@@ -46,13 +46,11 @@ export class TunnelClientConnection implements ClientConnection, ConnectionHandl
   }
 
   open(_head: RequestHead, _end: boolean, receiver: ResponseReceiver): ClientStream {
-    const { usable } = this;
     this.#opened = true;
     this.#receiver = receiver;
     queueMicrotask(() => {
       if (this.#receiver === undefined) return;
-      if (usable) receiver.onHead({ status: 200, reason: "", headers: [], upgrade: "connect" }, false);
-      else this.#lose(new ResetCause("refused", "the connection is in use or was lost"));
+      receiver.onHead({ status: 200, reason: "", headers: [], upgrade: "connect" }, false);
     });
     return this;
   }
