@@ -225,7 +225,7 @@ describe("CONNECT that leads nowhere", () => {
       assert.match(near.text, new RegExp(`heddle-error: (?:${code}|HED1005) `), target);
       assert.equal(near.text.match(/HTTP\/1\.1/g)?.length, 1);
       near.socket.destroy();
-      mesh.close();
+      await mesh.close();
     }
   });
 
@@ -291,29 +291,29 @@ describe("the way in", () => {
   });
 });
 
+async function session(context: TestContext, port: number): Promise<http2.ClientHttp2Session> {
+  const client = http2.connect(`http://127.0.0.1:${port}`);
+  context.after(() => client.destroy());
+  client.on("error", () => {});
+  await once(client, "connect");
+  return client;
+}
+
+function connect(client: http2.ClientHttp2Session, authority: string): http2.ClientHttp2Stream {
+  return client.request({ ":method": "CONNECT", ":authority": authority }, { endStream: false });
+}
+
+/** All that a stream says, and how it ends. */
+function watch(stream: http2.ClientHttp2Stream): { text: string; status: number; ended: boolean; code: string } {
+  const state = { text: "", status: 0, ended: false, code: "" };
+  stream.on("response", (headers) => (state.status = Number(headers[":status"])));
+  stream.on("data", (chunk: Buffer) => (state.text += chunk.toString()));
+  stream.on("end", () => (state.ended = true));
+  stream.on("error", (error: Error) => (state.code = error.message.replace(/^.*(?:code|with) /, "")));
+  return state;
+}
+
 describe("CONNECT over HTTP/2", () => {
-  async function session(context: TestContext, port: number): Promise<http2.ClientHttp2Session> {
-    const client = http2.connect(`http://127.0.0.1:${port}`);
-    context.after(() => client.destroy());
-    client.on("error", () => {});
-    await once(client, "connect");
-    return client;
-  }
-
-  function connect(client: http2.ClientHttp2Session, authority: string): http2.ClientHttp2Stream {
-    return client.request({ ":method": "CONNECT", ":authority": authority }, { endStream: false });
-  }
-
-  /** All that a stream says, and how it ends. */
-  function watch(stream: http2.ClientHttp2Stream): { text: string; status: number; ended: boolean; code: string } {
-    const state = { text: "", status: 0, ended: false, code: "" };
-    stream.on("response", (headers) => (state.status = Number(headers[":status"])));
-    stream.on("data", (chunk: Buffer) => (state.text += chunk.toString()));
-    stream.on("end", () => (state.ended = true));
-    stream.on("error", (error: Error) => (state.code = error.message.replace(/^.*(?:code|with) /, "")));
-    return state;
-  }
-
   for (const kind of KINDS) {
     it(`carries what is sent before the answer too, and each end on its own (${kind})`, async (context) => {
       const server = await rawServer(context);

@@ -7,7 +7,7 @@ import http2 from "node:http2";
 import type { AddressInfo } from "node:net";
 import { describe, it, type TestContext } from "node:test";
 
-import WebSocket, { WebSocketServer } from "ws";
+import { type ClientOptions, WebSocket, WebSocketServer } from "ws";
 
 import type { PortProtocol } from "../src/model/service.ts";
 import { metricSum, startMesh, type TestMesh } from "./support/mesh.ts";
@@ -46,7 +46,7 @@ async function startChat(
   return (server.address() as AddressInfo).port;
 }
 
-async function open(context: TestContext, mesh: TestMesh, options: WebSocket.ClientOptions = {}): Promise<WebSocket> {
+async function open(context: TestContext, mesh: TestMesh, options: ClientOptions = {}): Promise<WebSocket> {
   const socket = new WebSocket(`${mesh.outbound.replace("http", "ws")}/chat?room=1`, ["chat.v1"], {
     ...options,
     perMessageDeflate: false,
@@ -120,8 +120,8 @@ describe("WebSocket through two sidecars", () => {
     const heard: [number, string][] = [];
     const port = await startChat(context, (socket) => {
       socket.on("close", (code, reason) => heard.push([code, reason.toString()]));
-      socket.on("message", (data) => {
-        const [code, reason] = JSON.parse(String(data)) as [number, string];
+      socket.on("message", (data: Buffer) => {
+        const [code, reason] = JSON.parse(data.toString()) as [number, string];
         socket.close(code, reason);
       });
     });
@@ -282,7 +282,7 @@ describe("WebSocket over HTTP/2 (RFC 8441), by node:http2", () => {
     const port = await startChat(context, (socket, request) => {
       assert.match(request.headers["sec-websocket-key"] ?? "", /^[A-Za-z0-9+/]{22}==$/);
       keys++;
-      socket.on("message", (data, isBinary) => socket.send(`echo ${String(data)}`, { binary: isBinary }));
+      socket.on("message", (data: Buffer, isBinary) => socket.send(`echo ${data.toString()}`, { binary: isBinary }));
     });
     const mesh = await meshWith(context, port);
     const near = await extendedConnect(context, mesh.caller.addresses.outbound?.port ?? 0);
@@ -346,32 +346,32 @@ describe("WebSocket over HTTP/2 (RFC 8441), by node:http2", () => {
   });
 });
 
-describe("an application that knows HTTP/2 only", () => {
-  /** Takes extended CONNECT, and echoes. */
-  async function startHttp2(
-    context: TestContext,
-    takes: boolean,
-  ): Promise<{ port: number; heads: http2.IncomingHttpHeaders[] }> {
-    const heads: http2.IncomingHttpHeaders[] = [];
-    const server = http2.createServer({ settings: { enableConnectProtocol: takes } });
-    const sessions: http2.ServerHttp2Session[] = [];
-    server.on("session", (session) => sessions.push(session));
-    server.on("stream", (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => {
-      heads.push(headers);
-      stream.on("error", () => {});
-      stream.respond({ ":status": 200, "x-answer": "1" });
-      if (headers[":protocol"] === undefined) stream.end("a page");
-      else stream.pipe(stream);
-    });
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    context.after(() => {
-      sessions.forEach((session) => session.destroy());
-      server.close();
-    });
-    return { port: (server.address() as AddressInfo).port, heads };
-  }
+/** Takes extended CONNECT, and echoes. */
+async function startHttp2(
+  context: TestContext,
+  takes: boolean,
+): Promise<{ port: number; heads: http2.IncomingHttpHeaders[] }> {
+  const heads: http2.IncomingHttpHeaders[] = [];
+  const server = http2.createServer({ settings: { enableConnectProtocol: takes } });
+  const sessions: http2.ServerHttp2Session[] = [];
+  server.on("session", (session) => sessions.push(session));
+  server.on("stream", (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => {
+    heads.push(headers);
+    stream.on("error", () => {});
+    stream.respond({ ":status": 200, "x-answer": "1" });
+    if (headers[":protocol"] === undefined) stream.end("a page");
+    else stream.pipe(stream);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  context.after(() => {
+    sessions.forEach((session) => session.destroy());
+    server.close();
+  });
+  return { port: (server.address() as AddressInfo).port, heads };
+}
 
+describe("an application that knows HTTP/2 only", () => {
   for (const meshed of [true, false]) {
     it(`is reached by a WebSocket client of HTTP/1 (${meshed ? "meshed" : "unmeshed"})`, async (context) => {
       const { port, heads } = await startHttp2(context, true);

@@ -14,7 +14,7 @@ import {
   serverUnderTest,
 } from "../../../test/support/http2-peer.ts";
 import { until } from "../../../test/support/until.ts";
-import type { RequestHead } from "../exchange.ts";
+import type { ClientStream, RequestHead } from "../exchange.ts";
 import { ResetCause } from "../exchange.ts";
 import { STREAMS_BEFORE_SETTINGS } from "./client.ts";
 import { ErrorCode, Flag, FrameType, SettingId } from "./frames.ts";
@@ -223,25 +223,24 @@ describe("a server, asked for a tunnel", () => {
   });
 });
 
+type UnderTest = Awaited<ReturnType<typeof clientUnderTest>>;
+
+function open(under: UnderTest, head: RequestHead, answer: Recorder): ClientStream {
+  return under.client.open(head, false, answer);
+}
+
+/** A client whose request for a tunnel has gone out. */
+async function opened(head: RequestHead): Promise<UnderTest & { stream: ClientStream; answer: Recorder }> {
+  const under = await clientUnderTest({}, true);
+  const answer = new Recorder();
+  const stream = open(under, head, answer);
+  under.peer.send(frames.settings(TAKES_UPGRADES));
+  await under.peer.next(FrameType.headers, 1);
+  return { ...under, stream, answer };
+}
+
 describe("a client that asks for a tunnel", () => {
   afterEach(closeAll);
-
-  async function opened(
-    head: RequestHead,
-  ): Promise<Awaited<ReturnType<typeof clientUnderTest>> & { stream: ReturnType<typeof open>; answer: Recorder }> {
-    const under = await clientUnderTest({}, true);
-    const answer = new Recorder();
-    const stream = open(under, head, answer);
-    under.peer.send(frames.settings(TAKES_UPGRADES));
-    await under.peer.next(FrameType.headers, 1);
-    return { ...under, stream, answer };
-  }
-
-  const open = (
-    under: { client: Awaited<ReturnType<typeof clientUnderTest>>["client"] },
-    head: RequestHead,
-    to: Recorder,
-  ) => under.client.open(head, false, to);
 
   it("asks as HTTP/2 has it, and hands the grant out as HTTP/1 would", async () => {
     for (const [head, fields, status] of [
@@ -344,7 +343,7 @@ describe("a client that asks for a tunnel", () => {
   });
 
   it("is refused, to be sent elsewhere, when the connection will not take it", async () => {
-    const endings: [string, (under: Awaited<ReturnType<typeof clientUnderTest>>) => void][] = [
+    const endings: [string, (under: UnderTest) => void][] = [
       ["shut down", ({ client }) => client.shutdown()],
       ["GOAWAY", ({ peer }) => peer.send(frames.settings(TAKES_UPGRADES), frames.goaway(0, 0))],
       ["destroyed", ({ client }) => client.destroy()],
