@@ -245,6 +245,20 @@ describe("CONNECT that leads nowhere", () => {
   });
 });
 
+describe("an upstream port", () => {
+  it("is a way to its own service, whatever name is asked for", async (context) => {
+    const application = await rawServer(context, ({ socket }) => socket.write("mine"));
+    const mesh = await startMesh(
+      [{ service: "far", workload: "far-1", protocol: "detect", applicationPort: application.port }],
+      [{ authority: "far", listen: ANY_PORT }],
+    );
+    context.after(() => mesh.close());
+    const near = await rawConnect(context, mesh.caller.addresses.upstreams[0]?.port ?? 0);
+    near.socket.write("CONNECT elsewhere:443 HTTP/1.1\r\nHost: elsewhere:443\r\n\r\n");
+    await until("its application answers", () => near.text === `${GRANTED}mine`);
+  });
+});
+
 describe("the way in", () => {
   it("is a way to its own application, whatever name is asked for", async (context) => {
     const application = await rawServer(context, ({ socket }) => socket.write("mine"));

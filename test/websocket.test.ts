@@ -171,6 +171,27 @@ describe("WebSocket through two sidecars", () => {
     assert.deepEqual(frames(raw), expected);
   });
 
+  it("goes on while either sidecar drains, until it has ended", async (context) => {
+    const port = await startChat(context, (socket) => socket.on("message", (data: Buffer) => socket.send(data)));
+    for (const workload of ["chat-1", "caller"]) {
+      const mesh = await meshWith(context, port);
+      const socket = await open(context, mesh);
+      const proxy = mesh.sidecars.get(workload);
+      assert.ok(proxy !== undefined);
+      let drained = false;
+      const done = proxy.drain().then(() => (drained = true));
+      for (let i = 0; i < 3; i++) {
+        socket.send(`after ${i}`);
+        const [data] = (await once(socket, "message")) as [Buffer];
+        assert.equal(data.toString(), `after ${i}`);
+      }
+      assert.equal(drained, false);
+      socket.close(1001, "done");
+      await once(socket, "close");
+      await done;
+    }
+  });
+
   it("gives the application the handshake as the client wrote it, and the client the answer", async (context) => {
     const head =
       "GET /chat HTTP/1.1\r\nHOST: chat\r\nUser-Agent: old\r\nUPGRADE: WebSocket\r\nConnection: Upgrade\r\n" +

@@ -29,7 +29,7 @@ const ACCEPT = "sec-websocket-accept";
 export interface Translation {
   readonly request: RequestHead;
   /** @returns a final answer as the caller's version has it, or why it cannot be given */
-  answer(head: ResponseHead): ResponseHead | ResetCause;
+  readonly answer: (head: ResponseHead) => ResponseHead | ResetCause;
 }
 
 /** For a request for an upgrade that arrived in HTTP/2. @param random uniform in [0, 1) */
@@ -44,7 +44,7 @@ export function upgradeOverHttp1(head: RequestHead, random: () => number): Trans
   }
   return {
     request: { ...head, version: "1.1", headers },
-    answer(answer) {
+    answer: (answer) => {
       if (answer.upgrade === "") {
         if (answer.status > 299) return answer;
         return failureCause(
@@ -73,7 +73,7 @@ export function upgradeOverHttp2(head: RequestHead): Translation {
   removeHeader(headers, KEY);
   return {
     request: { ...head, headers, upgrade: WEBSOCKET },
-    answer(answer) {
+    answer: (answer) => {
       if (answer.upgrade === "" || key === undefined) return answer;
       removeHeader(answer.headers, ACCEPT);
       const given: HeaderList = [...answer.headers, "Sec-WebSocket-Accept", acceptFor(key)];

@@ -14,6 +14,7 @@ import {
   serverUnderTest,
 } from "../../../test/support/http2-peer.ts";
 import { until } from "../../../test/support/until.ts";
+import { VirtualClock } from "../../net/virtual-clock.ts";
 import type { ClientStream, RequestHead } from "../exchange.ts";
 import { ResetCause } from "../exchange.ts";
 import { STREAMS_BEFORE_SETTINGS } from "./client.ts";
@@ -359,6 +360,31 @@ describe("a client that asks for a tunnel", () => {
       assert.equal(answer.resets[0]?.code, "refused", what);
       assert.equal(under.client.active, 0);
     }
+  });
+
+  it("is refused when a server that has not said anything vanishes", async () => {
+    const clock = new VirtualClock();
+    const keepAlive = { intervalMs: 10_000, timeoutMs: 3_000, whileIdle: false };
+    const under = await clientUnderTest({ clock, keepAlive }, true);
+    const answer = new Recorder();
+    open(under, UPGRADE_HEAD, answer);
+    clock.advance(10_000);
+    clock.advance(3_000);
+    await until("it is told", () => answer.resets.length === 1);
+    assert.equal(answer.resets[0]?.code, "refused");
+    assert.equal(clock.pending, 0);
+  });
+
+  it("counts among the streams that may be open", async () => {
+    const under = await clientUnderTest({}, true);
+    const answers = Array.from({ length: STREAMS_BEFORE_SETTINGS }, () => new Recorder());
+    for (const answer of answers) open(under, UPGRADE_HEAD, answer);
+    assert.equal(under.client.available, 0);
+    under.peer.send(frames.settings(TAKES_UPGRADES, [SettingId.maxConcurrentStreams, 10]));
+    await until("the rest is refused", () => answers.filter(({ resets }) => resets.length === 1).length === 90);
+    await under.peer.next(FrameType.headers, 19);
+    assert.equal(under.client.active, 10);
+    assert.equal(under.client.available, 0);
   });
 
   it("given up while it waits leaves nothing behind", async () => {
