@@ -103,6 +103,7 @@ describe("HTTP/1 carried in HTTP/2", () => {
     const evil = { ...request([]), version: "2" as const, upgrade: "websocket" };
     for (const fieldsOf of [
       ["heddle-orig-proto", "1.1", "heddle-orig-method", "CONNECT"],
+      ["heddle-orig-proto", "1.1", "heddle-orig-method", "GET / HTTP/1.1"],
       ["heddle-orig-proto", "1.1", "heddle-orig-upgrade", ""],
     ]) {
       const forged = { ...evil, headers: fieldsOf };

@@ -39,9 +39,7 @@ export function packRequest(head: RequestHead): RequestHead {
   headers.push(PROTO, head.version);
   if (names !== "") headers.push(NAMES, names);
   const { method, upgrade } = head;
-  if (upgrade !== "") {
-    headers.push(METHOD, method, UPGRADE, upgrade);
-  }
+  if (upgrade !== "") headers.push(METHOD, method, UPGRADE, upgrade);
   return {
     method: upgrade === "" ? method : "GET",
     scheme: head.scheme,
@@ -49,7 +47,7 @@ export function packRequest(head: RequestHead): RequestHead {
     path: head.path,
     headers,
     version: "2",
-    upgrade: TOKEN.test(upgrade) ? upgrade.toLowerCase() : upgrade === "" ? "" : SOME_UPGRADE,
+    upgrade: upgrade === "" ? "" : TOKEN.test(upgrade) ? upgrade.toLowerCase() : SOME_UPGRADE,
   };
 }
 
@@ -64,7 +62,7 @@ export function unpackRequest(head: RequestHead): RequestHead {
     method = takeField(taken.headers, METHOD) ?? method;
     upgrade = takeField(taken.headers, UPGRADE) ?? upgrade;
     // Nothing but a CONNECT means one, whatever is said here.
-    if (method === "CONNECT" || upgrade === "") return head;
+    if (method === "CONNECT" || !TOKEN.test(method) || upgrade === "") return head;
   }
   return {
     method,

@@ -123,7 +123,7 @@ export class RequestReader extends HeadReader {
       if (this.framing !== FRAMING_NONE) return this.#bad("bad_request_line", "CONNECT with a body");
       head.upgrade = "connect";
     } else if (this.saysUpgrade && this.upgradeValue !== "") {
-      head.upgrade = this.#upgrade();
+      head.upgrade = this.#upgrade(method);
     }
     this.keepAlive = this.minor === 1 ? !this.saysClose : this.saysKeepAlive && !this.saysClose;
     this.awaits100 = this.expectsContinue && this.minor === 1 && this.framing !== FRAMING_NONE;
@@ -131,9 +131,10 @@ export class RequestReader extends HeadReader {
     return true;
   }
 
-  /** An upgrade that is passed on. One with a body may be ignored (RFC 9110 §7.8) and is. */
-  #upgrade(): string {
-    return this.minor === 0 || this.framing !== FRAMING_NONE ? "" : withoutHttp(this.upgradeValue);
+  /** An upgrade that is passed on. Any may be ignored (RFC 9110 §7.8); with a body, or of a HEAD, it is. */
+  #upgrade(method: string): string {
+    if (this.minor === 0 || this.framing !== FRAMING_NONE || method === "HEAD") return "";
+    return withoutHttp(this.upgradeValue);
   }
 
   /** Asterisk, authority and absolute form (RFC 9112 §3.2). */

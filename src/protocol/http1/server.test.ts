@@ -473,7 +473,7 @@ describe("Http1ServerConnection: upgrade", () => {
     assert.equal(handler.only.head.upgrade, "chess");
   });
 
-  it("ignores h2c and upgrades with a body", () => {
+  it("ignores h2c and upgrades with a body or of a HEAD", () => {
     const { peer, handler } = setUp();
     handler.answer = ok;
     peer.feed(
@@ -481,9 +481,10 @@ describe("Http1ServerConnection: upgrade", () => {
     );
     peer.feed("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 1\r\n\r\n!");
     peer.feed("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n");
+    peer.feed("HEAD / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
     assert.deepEqual(
       handler.requests.map(({ head }) => head.upgrade),
-      ["", "", ""],
+      ["", "", "", ""],
     );
     assert.deepEqual(handler.requests[0]?.head.headers, ["Host", "h"]);
   });

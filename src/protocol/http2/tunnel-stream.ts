@@ -7,7 +7,7 @@
  * A client may send before it is answered. What it sends is held until then, at most the stream's window, since it gets
  * no credit before.
  */
-import { type BodyReceiver, type HeaderList, ResetCause, type ResponseHead } from "../exchange.ts";
+import { type BodyReceiver, type HeaderList, ResetCause, type ResponseHead, type ServerStream } from "../exchange.ts";
 import { removeHeader } from "../headers.ts";
 import { ErrorCode } from "./frames.ts";
 import type { StreamSession } from "./stream.ts";
@@ -23,7 +23,7 @@ export interface TunnelSession extends StreamSession {
   sendHead(stream: Http2Stream, head: ResponseHead, end: boolean): void;
 }
 
-export class Http2TunnelStream extends Http2Stream {
+export class Http2TunnelStream extends Http2Stream implements ServerStream {
   readonly #session: TunnelSession;
   readonly #extended: boolean;
   readonly #gate: Gate;
@@ -50,7 +50,7 @@ export class Http2TunnelStream extends Http2Stream {
   }
 
   sendHead(head: ResponseHead, end: boolean): void {
-    if (this.closed || this.endGiven || (this.#state !== "asked" && head.status >= 200)) return;
+    if (this.closed || this.#state !== "asked") return;
     const { status, headers } = head;
     const success = status >= 200 && status < 300;
     if (head.upgrade === "" && status !== 101 && !success) {
