@@ -369,6 +369,8 @@ describe("CONNECT over HTTP/2", () => {
       server.peers[1]?.socket.resetAndDestroy();
       await until("the stream is reset", () => cut.code !== "");
       assert.equal(cut.code, "NGHTTP2_CONNECT_ERROR");
+      client.destroy();
+      await nothingLeft({ mesh });
     });
   }
 

@@ -193,7 +193,16 @@ export class Connection {
   /** Closes at once with RST, so that the peer cannot take a cut message for a whole one. */
   reset(): void {
     if (this.closed) return;
-    this.#socket.resetAndDestroy();
+    const socket = this.#socket;
+    if (!socket.writableEnded || socket.writableFinished || socket.writableLength > 0) {
+      socket.resetAndDestroy();
+      return;
+    }
+    // While a FIN is on its way, libuv refuses to reset (EINVAL), and Node would leave the handle open for good.
+    socket.pause();
+    socket.once("finish", () => {
+      if (!socket.destroyed) socket.resetAndDestroy();
+    });
   }
 
   /** Closes after what is unsent has left, without waiting for the peer's FIN. */
