@@ -183,6 +183,25 @@ describe("Connection", () => {
     assert.equal(a.write(Buffer.from("into the void")), true);
   });
 
+  it("closes when it is reset, also right behind its FIN, with and without bytes unsent", async () => {
+    for (const unsent of [0, 1_000, 8_000_000]) {
+      for (const wait of [false, true]) {
+        for (const side of ["dialled", "accepted"]) {
+          const { a, b, fromA, fromB } = await pair();
+          const [near, events] = side === "dialled" ? [a, fromB.events] : [b, fromA.events];
+          near.resume();
+          near.write(Buffer.alloc(unsent));
+          near.end();
+          if (wait) await new Promise((resolve) => setTimeout(resolve, 5));
+          near.reset();
+          near.reset();
+          await until(`${side} is closed with ${unsent} bytes unsent`, () => events.includes("close"));
+          assert.deepEqual(events, ["close"]);
+        }
+      }
+    }
+  });
+
   it("connect fails with the cause, once, and can be given up", async () => {
     const port = await listen(() => {});
     servers.pop()?.close();

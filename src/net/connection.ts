@@ -82,6 +82,8 @@ export class Connection {
   /** The kernel took it whole. */
   #takenAtOnce = false;
   #dirty = false;
+  /** To be closed once everything is sent. */
+  #closing = false;
   #waiting = false;
   #error: Error | undefined;
 
@@ -195,7 +197,7 @@ export class Connection {
     if (this.closed || this.ended) return;
     this.flush();
     this.ended = true;
-    this.#socket.end();
+    this.#endIfSent();
   }
 
   /** Closes at once; unsent bytes are lost. */
@@ -210,8 +212,18 @@ export class Connection {
    */
   reset(): void {
     if (this.closed) return;
-    if (this.#unix) this.#socket.destroy();
-    else this.#socket.resetAndDestroy();
+    const socket = this.#socket;
+    if (this.#unix) {
+      socket.destroy();
+    } else if (!socket.writableEnded || socket.writableFinished) {
+      socket.resetAndDestroy();
+    } else {
+      // While a FIN is on its way, libuv refuses to reset (EINVAL), and Node would leave the handle open for good.
+      socket.pause();
+      socket.once("finish", () => {
+        if (!socket.destroyed) socket.resetAndDestroy();
+      });
+    }
   }
 
   /** Closes after what is unsent has left, without waiting for the peer's FIN. */
@@ -219,7 +231,8 @@ export class Connection {
     if (this.closed) return;
     this.flush();
     this.ended = true;
-    this.#socket.destroySoon();
+    this.#closing = true;
+    this.#endIfSent();
   }
 
   #room(length: number): Buffer {
@@ -275,10 +288,18 @@ export class Connection {
     }
     this.#unsentBytes -= sent.used;
     releaseBlock(sent.block);
+    if (this.ended) this.#endIfSent();
     if (!this.#waiting || this.#unsentBytes > LOW_WATER_BYTES || this.closed) return;
     this.#waiting = false;
     this.handler.onDrain();
   };
+
+  /** Not before: once FIN is asked for, a connection whose peer does not read could not be reset any more. */
+  #endIfSent(): void {
+    if (this.#unsent.length > 0) return;
+    if (this.#closing) this.#socket.destroySoon();
+    else this.#socket.end();
+  }
 
   #closed(): void {
     this.closed = true;

@@ -72,6 +72,7 @@ export class HpackEncoder {
   readonly #scheme = new NameSlot(":scheme", Policy.index);
   readonly #authority = new NameSlot(":authority", Policy.index);
   readonly #path = new NameSlot(":path", Policy.index);
+  readonly #protocol = new NameSlot(":protocol", Policy.index);
 
   readonly #allowedBytes: number;
   #maxBytes: number;
@@ -153,6 +154,10 @@ export class HpackEncoder {
 
   path(value: string): void {
     this.#encode(this.#path, value);
+  }
+
+  protocol(value: string): void {
+    this.#encode(this.#protocol, value);
   }
 
   status(value: number): void {
