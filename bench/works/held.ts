@@ -55,7 +55,7 @@ async function measureProtocol(bench: Bench, protocol: Protocol, backend: number
   for (const each of starts.filter((start) => start !== undefined)) {
     const subject = await each.start();
     const row = await measureOne(bench, protocol, subject, each.count);
-    rows.push(subject.name === ONE_SIDECAR && each.count === most ? judge(row) : row);
+    rows.push(subject.name === ONE_SIDECAR && each.count === most ? judge(row, each.count) : row);
     await Promise.all(subject.processes.map((child) => child.stop()));
   }
   return {
@@ -91,9 +91,10 @@ async function measureOne(bench: Bench, protocol: Protocol, subject: Subject, co
   return { subject: label, values };
 }
 
-function judge(row: Row): Row {
+function judge(row: Row, count: number): Row {
   const each = row.values["each"] ?? Number.NaN;
-  return { ...row, bars: [valueBar(`≤ ${PER_CONNECTION_MAX_KB} KB each`, PER_CONNECTION_MAX_KB, each)] };
+  const bar = valueBar(`≤ ${PER_CONNECTION_MAX_KB} KB each`, PER_CONNECTION_MAX_KB, each);
+  return { ...row, bars: [count < MANY ? { ...bar, verdict: "undecided" } : bar] };
 }
 
 function privateDirty({ processes }: Subject): number {
