@@ -11,8 +11,8 @@ import { STATUS_CODES } from "node:http";
 
 import type { HeaderList, HttpVersion, RequestHead, ResponseHead } from "../protocol/exchange.ts";
 
-const PROTO = "heddle-orig-proto";
-const NAMES = "heddle-orig-names";
+export const PROTO = "heddle-orig-proto";
+export const NAMES = "heddle-orig-names";
 
 /** The same request, fit for HTTP/2, with what is needed to undo it. */
 export function packRequest(head: RequestHead): RequestHead {

@@ -15,6 +15,8 @@ const SLASH = 0x2f;
 const QUESTION = 0x3f;
 const ASTERISK = 0x2a;
 const ZERO = 0x30;
+/** As a protocol of its own, with or without a version. */
+const H2C = /(?:^|[\s,])h2c(?:$|[\s,/])/i;
 
 export class RequestReader extends HeadReader {
   /** The head read last. Belongs to the receiver: the reader never touches it again. */
@@ -130,11 +132,14 @@ export class RequestReader extends HeadReader {
 
   /**
    * An upgrade that is passed on. One with a body may be ignored (RFC 9110 §7.8) and is; "h2c" would hide all requests
-   * that follow from the mesh and is obsolete (RFC 9113 §3.1).
+   * that follow from the mesh and is obsolete (RFC 9113 §3.1), so it is taken from the list.
    */
   #upgrade(): string {
     if (this.minor === 0 || this.framing !== FRAMING_NONE) return "";
-    return this.upgradeValue.toLowerCase() === "h2c" ? "" : this.upgradeValue;
+    const { upgradeValue } = this;
+    if (!H2C.test(upgradeValue)) return upgradeValue;
+    const others = upgradeValue.split(",").map((protocol) => protocol.trim());
+    return others.filter((protocol) => protocol !== "" && !H2C.test(protocol)).join(", ");
   }
 
   /** Asterisk, authority and absolute form (RFC 9112 §3.2). */
