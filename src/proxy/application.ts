@@ -39,8 +39,6 @@ class OutgoingAnswer implements ResponseReceiver {
   }
 
   onHead(head: ResponseHead, end: boolean): void {
-    // Only a sidecar may say such things, never an application.
-    dropOwnFields(head.headers);
     this.#receiver.onHead(this.#packed ? packResponse(head) : head, end);
   }
 

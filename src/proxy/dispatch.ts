@@ -27,6 +27,7 @@ import { getHeader, removeHeader } from "../protocol/headers.ts";
 import type { BalancedEndpoint } from "./endpoint.ts";
 import { failureOf } from "./failure.ts";
 import { packRequest, unpackResponse } from "./original.ts";
+import { dropOwnFields, UNPROCESSED_HEADER } from "./own-fields.ts";
 import type { PoolWaiter } from "./pool/connection-pool.ts";
 import type { Place } from "./pool/wait-list.ts";
 import type { EndpointSource, Seeker } from "./seeker.ts";
@@ -36,9 +37,6 @@ export const REPLAY_BYTES_MAX = 64 * 1024;
 
 /** Endpoints that one request may be sent to. */
 export const ATTEMPTS_MAX = 4;
-
-/** The far sidecar's word that its application has not seen the request. Never comes from outside the mesh, never leaves it. */
-export const UNPROCESSED_HEADER = "heddle-unprocessed";
 
 export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, Seeker {
   readonly head: RequestHead;
@@ -194,6 +192,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
   onHead(head: ResponseHead, end: boolean): void {
     if (this.done) return;
     const endpoint = this.endpoint as BalancedEndpoint;
+    if (!endpoint.meshed) dropOwnFields(head.headers);
     if (head.status < 200 && head.upgrade === "") {
       // Whoever says so much has the request in hand.
       this.#reused = false;

@@ -7,12 +7,9 @@
  *
  * Linkerd does the same with `l5d-orig-proto` and loses the case.
  */
-import { STATUS_CODES } from "node:http";
-
 import type { HeaderList, HttpVersion, RequestHead, ResponseHead } from "../protocol/exchange.ts";
-
-export const PROTO = "heddle-orig-proto";
-export const NAMES = "heddle-orig-names";
+import { usualReason } from "../protocol/http1/status-lines.ts";
+import { NAMES_HEADER as NAMES, PROTO_HEADER as PROTO } from "./own-fields.ts";
 
 /** The same request, fit for HTTP/2, with what is needed to undo it. */
 export function packRequest(head: RequestHead): RequestHead {
@@ -49,7 +46,7 @@ export function unpackRequest(head: RequestHead): RequestHead {
 /** The answer to a request that came packed. */
 export function packResponse(head: ResponseHead): ResponseHead {
   const names = namesOf(head.headers, false);
-  const usual = head.reason === "" || head.reason === STATUS_CODES[head.status];
+  const usual = head.reason === "" || head.reason === usualReason(head.status);
   if (usual && names === "") return head;
   const headers = head.headers.slice();
   headers.push(PROTO, usual ? "1.1" : `1.1 ${head.reason}`);

@@ -4,17 +4,22 @@
  */
 import type { HeaderList } from "../protocol/exchange.ts";
 import { nameEquals, removeHeader } from "../protocol/headers.ts";
-import { UNPROCESSED_HEADER } from "./dispatch.ts";
-import { NAMES, PROTO } from "./original.ts";
 
-const OWN = [PROTO, NAMES, UNPROCESSED_HEADER];
+/** What HTTP/1 was packed in HTTP/2: see `original.ts`. */
+export const PROTO_HEADER = "heddle-orig-proto";
+export const NAMES_HEADER = "heddle-orig-names";
+
+/** The far sidecar's word that its application has not seen the request. */
+export const UNPROCESSED_HEADER = "heddle-unprocessed";
+
+const OWN = [PROTO_HEADER, NAMES_HEADER, UNPROCESSED_HEADER];
 
 /** Takes them out, in any case of letters, in place. */
 export function dropOwnFields(headers: HeaderList): void {
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string;
     // Their length tells them from nearly all others.
-    if (name.length !== PROTO.length && name.length !== UNPROCESSED_HEADER.length) continue;
+    if (name.length !== PROTO_HEADER.length && name.length !== UNPROCESSED_HEADER.length) continue;
     if (!OWN.some((own) => nameEquals(name, own))) continue;
     for (const own of OWN) removeHeader(headers, own);
     return;

@@ -14,14 +14,17 @@ export interface BackEndConnection {
 /** What is written in answer to a request: its bytes, one character each. */
 export type Answer = (request: MessageText, connection: BackEndConnection) => string;
 
-const plain: Answer = (request) => {
+/** 200 with "ok" and the target. */
+export const plainAnswer: Answer = (request) => {
   const [method, target] = request.split(" ", 2);
   return `HTTP/1.1 200 OK\r\nX-Target: ${target}\r\nContent-Length: 2\r\n\r\n${method === "HEAD" ? "" : "ok"}`;
 };
 
 export class BackEnd {
   readonly connections: BackEndConnection[] = [];
-  answer: Answer = plain;
+  answer: Answer = plainAnswer;
+  /** Called after each read. */
+  onBytes: (connection: BackEndConnection) => void = () => {};
   #requests: MessageText[] = [];
   #faults: Error[] = [];
   readonly #server: net.Server;
@@ -51,9 +54,14 @@ export class BackEnd {
     return requests;
   }
 
+  /** Connections that are open. */
+  get open(): readonly BackEndConnection[] {
+    return this.connections.filter(({ closed }) => closed === "");
+  }
+
   /** Connections that are open in the middle of a request. */
   get within(): number {
-    return this.connections.filter(({ cutter, closed }) => closed === "" && cutter.rest !== "").length;
+    return this.open.filter(({ cutter }) => cutter.rest !== "").length;
   }
 
   close(): void {
@@ -70,6 +78,7 @@ export class BackEnd {
           this.#requests.push(request);
           socket.write(this.answer(request, connection), "latin1");
         }
+        this.onBytes(connection);
       } catch (error) {
         this.#faults.push(error as Error);
         socket.destroy();

@@ -1,5 +1,6 @@
 /** Reads response heads by RFC 9112 §4 and says how the body is framed. */
 import type { ResponseHead } from "../exchange.ts";
+import { removeHeader } from "../headers.ts";
 import { MORE } from "./field-scanner.ts";
 import { type Framing, FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE } from "./framing.ts";
 import { HeadReader } from "./head-reader.ts";
@@ -69,6 +70,8 @@ export class ResponseReader extends HeadReader {
     this.bodyLength = 0;
     if (this.toHead || status < 200 || status === 204 || status === 304) {
       this.framing = FRAMING_NONE;
+      // Neither of them may have a length (RFC 9110 §8.6), and HTTP/2 takes one for a body that is missing.
+      if (this.contentLength > 0 && (status < 200 || status === 204)) removeHeader(this.headers, "content-length");
     } else if (this.chunked) {
       this.framing = FRAMING_CHUNKED;
     } else if (this.contentLength >= 0) {
