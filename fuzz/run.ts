@@ -38,19 +38,20 @@ export async function fuzz(
   seed: number,
   limits: Limits,
   watch: Watcher = () => {},
+  now: () => number = () => performance.now(),
 ): Promise<Outcome> {
   const random = seeded(seed);
   const pool = corpus.slice();
   const kinds = new Set<string>();
-  const deadline = performance.now() + limits.milliseconds;
+  const deadline = now() + limits.milliseconds;
   let runs = 0;
-  while (runs < limits.runs && (runs < corpus.length || performance.now() < deadline)) {
+  while (runs < limits.runs && (runs < corpus.length || now() < deadline)) {
     const known = corpus[runs];
     const input = known ?? mutate(random, pool, target.tokens, target.bytesMax);
     watch(input, runs++, kinds.size);
-    const outcome = await attempt(target, input);
+    const outcome = await attempt(target, input, now);
     if (typeof outcome !== "string") {
-      return { runs, kinds: kinds.size, failure: await shrink(target, { input, error: outcome }, watch) };
+      return { runs, kinds: kinds.size, failure: await shrink(target, { input, error: outcome }, watch, now) };
     }
     if (kinds.has(outcome)) continue;
     kinds.add(outcome);
@@ -61,11 +62,11 @@ export async function fuzz(
   return { runs, kinds: kinds.size, failure: undefined };
 }
 
-async function attempt(target: Target, input: Buffer): Promise<string | Error> {
-  const startedAt = performance.now();
+async function attempt(target: Target, input: Buffer, now: () => number): Promise<string | Error> {
+  const startedAt = now();
   try {
     const kind = await target.run(Buffer.from(input));
-    const took = performance.now() - startedAt;
+    const took = now() - startedAt;
     return took > INPUT_MS_MAX ? new Error(`${Math.round(took)} ms for ${input.length} bytes`) : kind;
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));
@@ -73,14 +74,14 @@ async function attempt(target: Target, input: Buffer): Promise<string | Error> {
 }
 
 /** Leaves out whatever is not needed to fail in the same way. */
-async function shrink(target: Target, found: Failure, watch: Watcher): Promise<Failure> {
+async function shrink(target: Target, found: Failure, watch: Watcher, now: () => number): Promise<Failure> {
   let { input, error } = found;
   let left = SHRINKS_MAX;
   for (let size = input.length >> 1; size > 0; size >>= 1) {
     for (let at = 0; at < input.length && left > 0; left--) {
       const smaller = Buffer.concat([input.subarray(0, at), input.subarray(at + size)]);
       watch(smaller, 0, 0);
-      const outcome = await attempt(target, smaller);
+      const outcome = await attempt(target, smaller, now);
       if (typeof outcome === "string" || firstLine(outcome) !== firstLine(error)) {
         at += size;
       } else {

@@ -351,7 +351,7 @@ const hop: readonly NeutralRequest[] = [
   fields("Upgrade: H2C, h2c", "Connection: upgrade\r\nUpgrade: H2C, h2c\r\n", ""),
   fields(
     "Upgrade: h2c among others",
-    "Connection: Upgrade\r\nUpgrade: websocket,h2c/1, x\r\n",
+    "Connection: Upgrade\r\nUpgrade: websocket,h2c, x\r\n",
     "Connection: Upgrade\nUpgrade: websocket, x\n",
   ),
   fields("Upgrade: h2c in two fields", "Connection: Upgrade\r\nUpgrade: h2c\r\nUpgrade: h2c\r\n", ""),
