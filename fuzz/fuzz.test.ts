@@ -26,6 +26,8 @@ describe("fuzzing", () => {
   }
 });
 
+const unwatched = (): void => {};
+
 /** Fails on every input with both letters. */
 const broken: Target = {
   name: "broken",
@@ -64,8 +66,7 @@ describe("the fuzzer", () => {
         return "done";
       },
     };
-    const watch = (): void => {};
-    const { failure } = await fuzz(slow, [Buffer.alloc(0)], 1, { runs: 1, milliseconds: 0 }, watch, () => time);
+    const { failure } = await fuzz(slow, [Buffer.alloc(0)], 1, { runs: 1, milliseconds: 0 }, unwatched, () => time);
     assert.match(failure?.error.message ?? "", /^2001 ms for 0 bytes$/);
   });
 

@@ -64,12 +64,14 @@ function wholeNumber(flag: string, text: string): number {
   return Number(text);
 }
 
+/** Progress in place on a terminal; elsewhere only what is final, which has a line end. */
+function show(text: string, end: string): void {
+  if (process.stdout.isTTY || end === "\n")
+    process.stdout.write(`${process.stdout.isTTY ? "\r\x1b[K" : ""}${text}${end}`);
+}
+
 /** @returns true if the target has shown a defect */
 async function attack(name: string, { seed, seconds }: Flags): Promise<boolean> {
-  const show = (text: string, end: string): void => {
-    if (process.stdout.isTTY || end === "\n")
-      process.stdout.write(`${process.stdout.isTTY ? "\r\x1b[K" : ""}${text}${end}`);
-  };
   const label = name.padEnd(14);
   const { runs, kinds, failure } = await fuzzWatched(
     { target: name, seed, milliseconds: 1_000 * seconds },

@@ -7,6 +7,8 @@ import type { Target } from "./target.ts";
 const POOL_MAX = 2_000;
 /** Attempts to make an input that fails smaller. */
 const SHRINKS_MAX = 2_000;
+/** Inputs between two turns of the event loop, which whoever waits for one must get. */
+const INPUTS_PER_TURN = 32;
 /** Milliseconds that one input may take before it counts as a defect. */
 const INPUT_MS_MAX = 2_000;
 
@@ -49,6 +51,7 @@ export async function fuzz(
     const known = corpus[runs];
     const input = known ?? mutate(random, pool, target.tokens, target.bytesMax);
     watch(input, runs++, kinds.size);
+    if (runs % INPUTS_PER_TURN === 0) await new Promise(setImmediate);
     const outcome = await attempt(target, input, now);
     if (typeof outcome !== "string") {
       return { runs, kinds: kinds.size, failure: await shrink(target, { input, error: outcome }, watch, now) };

@@ -25,8 +25,9 @@ const { runs, kinds, failure } = await fuzz(
     counters[0] = runsNow === 0 ? (counters[0] as number) + 1 : runsNow;
   },
 );
-parentPort?.postMessage({
+const answer: Answer = {
   runs,
   kinds,
   failure: failure && { input: failure.input, error: failure.error.stack ?? failure.error.message },
-} satisfies Answer);
+};
+parentPort?.postMessage(answer, []);

@@ -83,7 +83,15 @@ async function theirs(input: Buffer): Promise<{ requests: Request[]; refused: st
       response.end();
     });
   };
-  const server = http.createServer({ insecureHTTPParser: false, maxHeaderSize: defaultHttpLimits.headBytes }, take);
+  const server = http.createServer(
+    {
+      insecureHTTPParser: false,
+      maxHeaderSize: defaultHttpLimits.headBytes,
+      // We decline them all in this target, too.
+      shouldUpgradeCallback: () => false,
+    },
+    take,
+  );
   server.on("checkContinue", take);
   server.on("checkExpectation", take);
   // The socket is left open, so that requests before the error still end.
@@ -111,10 +119,9 @@ function agree(ourFields: readonly string[], theirFields: readonly string[]): bo
   for (let i = 0; i < ourFields.length; i += 2) {
     const name = ourFields[i] as string;
     const lower = name.toLowerCase();
-    while (
-      at < theirFields.length &&
-      !(theirFields[at] === name && (theirFields[at + 1] === ourFields[i + 1] || lower === "host" || lower === "te"))
-    ) {
+    const rewritten = lower === "host" || lower === "te";
+    while (at < theirFields.length) {
+      if (theirFields[at] === name && (rewritten || theirFields[at + 1] === ourFields[i + 1])) break;
       at += 2;
     }
     if (at >= theirFields.length) return false;
