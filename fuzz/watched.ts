@@ -7,7 +7,7 @@ import { Worker } from "node:worker_threads";
 import type { Outcome } from "./run.ts";
 
 /** Milliseconds on one input after which a thread counts as stuck. */
-const STUCK_MS = 15_000;
+export const STUCK_MS = 15_000;
 /** MiB that a thread may hold: parsers are bounded, and so is what the fuzzer keeps. */
 const HEAP_MIB = 512;
 /** Milliseconds between looks. */
@@ -38,14 +38,19 @@ export type Answer = Omit<Outcome, "failure"> & {
   readonly failure: { readonly input: Uint8Array; readonly error: string } | undefined;
 };
 
-/** @param onLook is called once a second with runs and kinds so far */
+/**
+ * @param onLook is called once a second with runs and kinds so far
+ * @param script what the thread runs
+ */
 export function fuzzWatched(
   order: Omit<Order, "shared">,
   onLook: (runs: number, kinds: number) => void,
+  script = new URL("worker.ts", import.meta.url),
+  stuckMs = STUCK_MS,
 ): Promise<Answer> {
   const shared = new SharedArrayBuffer(12 + INPUT_BYTES_MAX);
   const { counters, input } = sharedOver(shared);
-  const worker = new Worker(new URL("worker.ts", import.meta.url), {
+  const worker = new Worker(script, {
     workerData: { ...order, shared } satisfies Order,
     resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB },
   });
@@ -64,7 +69,7 @@ export function fuzzWatched(
     const look = setInterval(() => {
       const [runs = 0, kinds = 0] = counters;
       if (runs !== runsBefore) movedAt = performance.now();
-      else if (performance.now() - movedAt > STUCK_MS) lost(`nothing came back within ${STUCK_MS} ms`);
+      else if (performance.now() - movedAt > stuckMs) lost(`nothing came back within ${stuckMs} ms`);
       runsBefore = runs;
       onLook(runs, kinds);
     }, LOOK_MS);

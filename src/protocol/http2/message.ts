@@ -191,7 +191,7 @@ export class MessageHead implements FieldSink {
   #checkLength(value: string): void {
     const length = CONTENT_LENGTH.test(value) ? Number(value) : -1;
     if (length < 0) this.flaw = `content-length: ${shown(value)}`;
-    else if (this.contentLength >= 0 && this.contentLength !== length) this.flaw = "two different content-lengths";
+    else if (this.contentLength >= 0) this.flaw = "more than one content-length";
     else this.contentLength = length;
   }
 
