@@ -9,7 +9,9 @@
  */
 import type { HeaderList, HttpVersion, RequestHead, ResponseHead } from "../protocol/exchange.ts";
 import { usualReason } from "../protocol/http1/status-lines.ts";
-import { NAMES_HEADER as NAMES, PROTO_HEADER as PROTO } from "./own-fields.ts";
+
+const PROTO = "heddle-orig-proto";
+const NAMES = "heddle-orig-names";
 
 /** The same request, fit for HTTP/2, with what is needed to undo it. */
 export function packRequest(head: RequestHead): RequestHead {

@@ -394,6 +394,11 @@ const posing: readonly NeutralRequest[] = [
     reaches: ["GET / HTTP/1.1\nhost: h\nx: y\n\n"],
   },
   fields("heddle-orig-* named by Connection", "Connection: heddle-orig-proto, heddle-orig-names\r\nX: y\r\n", "X: y\n"),
+  fields(
+    "heddle-orig-* of an upgrade",
+    "heddle-orig-method: CONNECT\r\nheddle-orig-upgrade: h2c\r\nheddle-orig-status: 200\r\nX: y\r\n",
+    "X: y\n",
+  ),
   fields("heddle-unprocessed", "heddle-unprocessed: 1\r\nX: y\r\n", "X: y\n"),
 ];
 

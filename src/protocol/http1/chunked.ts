@@ -5,9 +5,10 @@
 import type { HeaderList, ProtocolFault } from "../exchange.ts";
 import { removeHeader } from "../headers.ts";
 import type { HttpLimits } from "../limits.ts";
+import { afterExtensionByte, EXTENSION_BAD, EXTENSION_END, EXTENSION_START } from "./chunk-extension.ts";
 import { fieldOffsets, FieldScanner } from "./field-scanner.ts";
 import { HeadBuffer } from "./head-buffer.ts";
-import { CR, FIELD_VALUE, HTAB, LF, SP, TOKEN } from "./syntax.ts";
+import { CR, LF } from "./syntax.ts";
 
 /** Hex digits of a chunk size, leading zeros included: 2^48 - 1 bytes at most. */
 export const CHUNK_SIZE_DIGITS_MAX = 12;
@@ -33,17 +34,8 @@ const DATA = 3;
 const DATA_CR = 4;
 const DATA_LF = 5;
 const TRAILERS = 6;
-/** Behind a semicolon: the name of an extension must follow. */
-const EXTENSION_NAME = 7;
-/** In a quoted value, and behind a backslash in it. */
-const QUOTED = 8;
-const ESCAPED = 9;
-const BROKEN = 10;
 
 const SEMICOLON = 0x3b;
-const EQUALS = 0x3d;
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
 const NO_TRAILERS: HeaderList = [];
 
 /** Fields that would frame or route the message if a receiver merged them (RFC 9110 §6.5.1): dropped. */
@@ -80,6 +72,7 @@ export class ChunkedDecoder {
   #remaining = 0;
   #digits = 0;
   #extensionBytes = 0;
+  #extension = EXTENSION_START;
 
   constructor(limits: HttpLimits) {
     this.#limits = limits;
@@ -117,20 +110,20 @@ export class ChunkedDecoder {
           } else if (byte === CR) {
             this.#state = SIZE_LF;
           } else if (byte === SEMICOLON) {
-            this.#state = EXTENSION_NAME;
+            this.#state = EXTENSION;
+            this.#extension = EXTENSION_START;
           } else {
             return this.#bad("bad_chunk_size", `byte ${byte} after a chunk size`);
           }
           break;
         }
-        case EXTENSION:
-        case EXTENSION_NAME:
-        case QUOTED:
-        case ESCAPED: {
+        case EXTENSION: {
           const byte = chunk[at++] as number;
-          this.#state = afterExtension(this.#state, byte);
-          if (this.#state === BROKEN) return this.#bad("bad_chunk_extension", `byte ${byte} in an extension`);
-          if (++this.#extensionBytes > CHUNK_EXTENSION_BYTES_MAX) {
+          this.#extension = afterExtensionByte(this.#extension, byte);
+          if (this.#extension === EXTENSION_END) this.#state = SIZE_LF;
+          else if (this.#extension === EXTENSION_BAD) {
+            return this.#bad("bad_chunk_extension", `byte ${byte} in an extension`);
+          } else if (++this.#extensionBytes > CHUNK_EXTENSION_BYTES_MAX) {
             return this.#bad("bad_chunk_extension", `extensions over ${CHUNK_EXTENSION_BYTES_MAX} bytes`);
           }
           break;
@@ -211,29 +204,6 @@ export class ChunkedDecoder {
   #bad(kind: string, detail: string): number {
     this.fault = { status: 400, kind, detail };
     return CHUNKED_BAD;
-  }
-}
-
-/**
- * The state after a byte of a chunk extension. They are dropped, but where they end is read as strictly as all else: what
- * one reader takes for a part of a quoted value is the end of the line to another.
- */
-function afterExtension(state: number, byte: number): number {
-  switch (state) {
-    case EXTENSION_NAME:
-      if (byte === SP || byte === HTAB) return EXTENSION_NAME;
-      return TOKEN[byte] === 1 ? EXTENSION : BROKEN;
-    case QUOTED:
-      if (byte === QUOTE) return EXTENSION;
-      if (byte === BACKSLASH) return ESCAPED;
-      return FIELD_VALUE[byte] === 1 ? QUOTED : BROKEN;
-    case ESCAPED:
-      return FIELD_VALUE[byte] === 1 ? QUOTED : BROKEN;
-    default:
-      if (TOKEN[byte] === 1 || byte === EQUALS || byte === SP || byte === HTAB) return EXTENSION;
-      if (byte === CR) return SIZE_LF;
-      if (byte === SEMICOLON) return EXTENSION_NAME;
-      return byte === QUOTE ? QUOTED : BROKEN;
   }
 }
 

@@ -148,6 +148,8 @@ export class MessageHead implements FieldSink {
     else if (!this.#has(FieldKind.path)) this.flaw = "no :path";
     else if (this.#path.charCodeAt(0) !== 0x2f && !(this.#path === "*" && this.#method === "OPTIONS")) {
       this.flaw = ":path does not begin with a slash";
+    } else if (this.#path.includes("#")) {
+      this.flaw = ":path with a fragment";
     }
   }
 
