@@ -33,13 +33,14 @@ export const detect: Target = {
     let decided: string | undefined;
     let decidedAt = 0;
     const step = 1 + Math.floor(input.length / 300);
-    for (let length = 0; length <= input.length; length += step) {
+    for (let length = 0; ; length = Math.min(length + step, input.length)) {
       const now = classify(input.subarray(0, length));
       if (decided === undefined) {
         decided = now;
         decidedAt = length;
       }
       assert.equal(now, decided, `${length} bytes say otherwise than ${decidedAt}`);
+      if (length === input.length) break;
     }
     assert.ok(decided !== undefined || input.length <= DETECT_BYTES_MAX, "it waits for no more than its bound");
     return `${decided} ${Math.min(decidedAt, 40)}`;
