@@ -54,6 +54,11 @@ export interface RequestHead {
   version: HttpVersion;
   /** The protocols of the Upgrade field of an HTTP/1.1 request that asks for one ("websocket"), else "". */
   upgrade: string;
+  /**
+   * When the caller stops waiting, in milliseconds of `Clock.now`, where it has said so in a way that whoever sends the
+   * request on must repeat with what is left. No codec sets or reads it.
+   */
+  deadline?: number;
 }
 
 /** The head of an answer. Interim ones have a status below 200 and are followed by another. */

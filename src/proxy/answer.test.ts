@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import { requestHead } from "../../test/support/exchange-recorder.ts";
-import { answerFailure, answerFault, type Speaker } from "./answer.ts";
+import type { RequestHead } from "../protocol/exchange.ts";
+import { answerFailure, answerFault, explainCut, type Speaker } from "./answer.ts";
 import { failures } from "./failure.ts";
 import { FakeServerStream } from "./testing/fake-server-stream.ts";
 
@@ -41,6 +42,32 @@ describe("answerFailure", () => {
     assert.match(stream.header("grpc-message") ?? "", /^HED1008: [ -~]*too%0D%0Aslow %C3%A9$/);
   });
 
+  it("is trailers-only with the failure's own status, for every failure, in gRPC and in gRPC-Web", () => {
+    for (const failure of Object.values(failures)) {
+      for (const type of ["application/grpc", "application/grpc+proto"]) {
+        const stream = new FakeServerStream();
+        answerFailure(stream, requestHead("POST", "/a.B/C", ["content-type", type]), inbound, failure, "x");
+        assert.equal(stream.status, 200);
+        assert.ok(stream.ended);
+        assert.equal(stream.header("content-type"), "application/grpc");
+        assert.equal(stream.header("content-length"), undefined);
+        assert.equal(stream.header("grpc-status"), String(failure.grpcStatus));
+        assert.ok(stream.header("grpc-message")?.startsWith(`${failure.code}: `));
+        assert.equal(stream.header("heddle-error"), `${failure.code} ${failure.kind}`);
+      }
+      for (const type of ["application/grpc-web+proto", "application/grpc-web-text"]) {
+        const stream = new FakeServerStream();
+        const headers = ["Content-Type", `${type}; charset=utf-8`];
+        answerFailure(stream, requestHead("POST", "/a.B/C", headers), inbound, failure, "x");
+        assert.equal(stream.status, 200);
+        assert.ok(stream.ended);
+        assert.equal(stream.header("content-type"), type, "in the encoding of the request");
+        assert.equal(stream.header("content-length"), "0", "over HTTP/1 the connection lives on");
+        assert.equal(stream.header("grpc-status"), String(failure.grpcStatus));
+      }
+    }
+  });
+
   it("does not give back an id that could do harm", () => {
     for (const id of ["a b", "x".repeat(129), "\u001b[31m", ""]) {
       const stream = new FakeServerStream();
@@ -60,6 +87,40 @@ describe("answerFailure", () => {
           assert.equal(stream.header("heddle-unprocessed"), expected, `${speaker.direction} ${failure.kind}`);
         }
       }
+    }
+  });
+});
+
+describe("explainCut", () => {
+  const grpc = ["content-type", "application/grpc", "te", "trailers"];
+  const request = (headers: string[], version: "1.1" | "2" = "2"): RequestHead => ({
+    ...requestHead("POST", "/a.B/C", headers),
+    version,
+  });
+
+  it("says to a gRPC caller in trailers what happened, and where", () => {
+    const stream = new FakeServerStream();
+    assert.ok(explainCut(stream, request(grpc), inbound, failures.closed, "it crashed\n"));
+    const trailers = stream.trailers ?? [];
+    const field = (name: string): string | undefined => trailers[trailers.indexOf(name) + 1];
+    assert.equal(field("grpc-status"), "14");
+    assert.match(field("grpc-message") ?? "", /^HED1006: .* it crashed%0A$/);
+    assert.equal(field("heddle-error"), "HED1006 closed");
+    assert.equal(field("heddle-hop"), "inbound price-1.default");
+  });
+
+  it("has no words for whoever does not speak gRPC or does not take trailers", () => {
+    const others = [
+      request([]),
+      request(["content-type", "application/json", "te", "trailers"]),
+      request(["content-type", "application/grpc-web", "te", "trailers"]),
+      request(["content-type", "application/grpc"]),
+      request(grpc, "1.1"),
+    ];
+    for (const other of others) {
+      const stream = new FakeServerStream();
+      assert.equal(explainCut(stream, other, inbound, failures.closed, "x"), false);
+      assert.equal(stream.trailers, undefined);
     }
   });
 });

@@ -22,10 +22,11 @@ import type {
   ResponseReceiver,
 } from "../protocol/exchange.ts";
 import { ResetCause } from "../protocol/exchange.ts";
-import { GrpcCode, grpcStatusOfHead, grpcStatusOfTrailers, isGrpc } from "../protocol/grpc.ts";
+import { GrpcCode, grpcCodeOfHttp, grpcStatusOf, isJudgedByGrpc } from "../protocol/grpc.ts";
 import { getHeader, removeHeader } from "../protocol/headers.ts";
 import type { BalancedEndpoint } from "./endpoint.ts";
 import { failureOf } from "./failure.ts";
+import { tellTimeLeft } from "./grpc-deadline.ts";
 import { packRequest, unpackResponse } from "./original.ts";
 import type { PoolWaiter } from "./pool/connection-pool.ts";
 import type { Place } from "./pool/wait-list.ts";
@@ -159,6 +160,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
     this.#reused = connection.reused;
     this.#packed = endpoint.packs(this.head);
     this.#startedAt = this.#clock.now();
+    tellTimeLeft(this.head, this.#startedAt);
     endpoint.metrics.requests.inc();
     const bare = this.#ended && this.#trailers === undefined && this.#replayBytes === 0;
     const stream = connection.open(this.#packed ? packRequest(this.head) : this.head, bare, this);
@@ -214,7 +216,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
     const now = this.#clock.now();
     this.#replay = undefined;
     this.#status = head.status;
-    this.#grpc = isGrpc(head.headers);
+    this.#grpc = isJudgedByGrpc(this.head, head);
     this.#tunnel = head.upgrade !== "";
     if (!this.#tunnel && this.head.upgrade !== "") this.#ended = true;
     endpoint.succeeded(now, now - this.#startedAt);
@@ -222,7 +224,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
     this.#unload();
     endpoint.metrics.latency(head.status, now - this.#startedAt);
     const given = this.#packed ? unpackResponse(head) : head;
-    if (end) this.#complete(this.#grpc ? grpcStatusOfHead(head.headers) : undefined);
+    if (end) this.#complete(this.#grpc ? grpcStatusOf(head.headers) : undefined);
     this.#receiver.onHead(given, end);
   }
 
@@ -234,7 +236,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
 
   onTrailers(trailers: HeaderList): void {
     if (this.done) return;
-    this.#complete(this.#grpc ? grpcStatusOfTrailers(trailers) : undefined);
+    this.#complete(this.#grpc ? grpcStatusOf(trailers) : undefined);
     this.#receiver.onTrailers(trailers);
   }
 
@@ -316,7 +318,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
 
   #account(grpcStatus: number | undefined): void {
     const metrics = (this.endpoint as BalancedEndpoint).metrics;
-    if (this.#grpc) metrics.answeredGrpc(this.#status, grpcStatus ?? GrpcCode.unknown);
+    if (this.#grpc) metrics.answeredGrpc(this.#status, grpcStatus ?? grpcCodeOfHttp(this.#status));
     else metrics.answered(this.#status);
   }
 

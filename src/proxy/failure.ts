@@ -3,6 +3,7 @@
  * into a status. Statuses follow Linkerd's map (fail-fast 504, shed load 503, no connection 502, no route 404, …).
  */
 import type { ResetCause, ResetCode } from "../protocol/exchange.ts";
+import { ErrorCode } from "../protocol/http2/frames.ts";
 
 export interface Failure {
   /** Stable; printed with every answer that Heddle makes itself. */
@@ -21,6 +22,8 @@ export interface Failure {
 const CANCELLED = 1;
 const DEADLINE_EXCEEDED = 4;
 const NOT_FOUND = 5;
+const PERMISSION_DENIED = 7;
+const RESOURCE_EXHAUSTED = 8;
 const UNIMPLEMENTED = 12;
 const INTERNAL = 13;
 const UNAVAILABLE = 14;
@@ -142,6 +145,16 @@ export const failures = {
     summary: "The sidecar itself made a mistake.",
     advice: "This is a defect of Heddle. The sidecar's log has more; please report it.",
   },
+  deadline: {
+    code: "HED1014",
+    kind: "deadline",
+    status: 504,
+    grpcStatus: DEADLINE_EXCEEDED,
+    summary: "The caller's deadline has passed.",
+    advice:
+      "The gRPC caller said with grpc-timeout how long it waits, and that was too short for the service, or for the queues " +
+      "before it: time spent waiting for an endpoint counts. Look at the service's latency in `heddle stat`.",
+  },
 } as const satisfies Record<string, Failure>;
 
 const byResetCode: Record<ResetCode, Failure> = {
@@ -160,9 +173,22 @@ export interface FailureCause extends ResetCause {
   readonly failure: Failure;
 }
 
+/**
+ * HTTP/2 errors that say more to a gRPC caller than "protocol" or "cancelled" does: what it would have made of them
+ * itself (PROTOCOL-HTTP2 of the gRPC project, "Errors").
+ */
+const byErrorCode = new Map<number, Failure>([
+  [ErrorCode.noError, { ...failures.cancelled, grpcStatus: INTERNAL }],
+  [ErrorCode.enhanceYourCalm, { ...failures.badAnswer, grpcStatus: RESOURCE_EXHAUSTED }],
+  [ErrorCode.inadequateSecurity, { ...failures.badAnswer, grpcStatus: PERMISSION_DENIED }],
+]);
+
 /** What a reset of the far side comes to for the caller. */
 export function failureOf(cause: ResetCause): Failure {
-  return (cause as Partial<FailureCause>).failure ?? byResetCode[cause.code];
+  const { failure } = cause as Partial<FailureCause>;
+  if (failure !== undefined) return failure;
+  const said = cause.code === "protocol" || cause.code === "cancelled" ? cause.http2Code : undefined;
+  return (said === undefined ? undefined : byErrorCode.get(said)) ?? byResetCode[cause.code];
 }
 
 /** A reset that says more than its code. */

@@ -6,8 +6,10 @@ import type { Discovery, ServiceWatcher } from "../../model/discovery.ts";
 import { defaultBackendPolicy } from "../../model/backend-policy.ts";
 import type { ServiceView } from "../../model/mesh.ts";
 import { defaultRoute, type Route } from "../../model/route.ts";
+import { getHeader } from "../../protocol/headers.ts";
 import { Logger } from "../../telemetry/log.ts";
 import { failureOf } from "../failure.ts";
+import { GrpcDeadlines } from "../grpc-deadline.ts";
 import { fakeEndpoint, FakeWorld, settled } from "../testing/fake-world.ts";
 import { Services } from "./services.ts";
 import { NamedTarget } from "./target.ts";
@@ -118,5 +120,24 @@ describe("NamedTarget", () => {
     services.destroy();
     await settled();
     assert.equal(world.clock.pending, 0);
+  });
+
+  it("holds a gRPC request to the smaller of its route's time and its caller's, and tells the service which", async () => {
+    const { world, services } = rig(view({ timeoutMs: 100 }));
+    const target = new GrpcDeadlines(new NamedTarget(services, world.clock, Math.random, "price"), world.clock);
+    const failed = async (timeout: string, afterMs: number): Promise<[string, string | undefined]> => {
+      const response = new RecordedResponse();
+      const headers = ["content-type", "application/grpc", "grpc-timeout", timeout];
+      target.open({ ...requestHead("POST", "/a.B/C", headers), version: "2" }, true, response);
+      await settled();
+      world.accept();
+      world.clock.advance(afterMs - 1);
+      assert.equal(response.reset, undefined);
+      world.clock.advance(1);
+      assert.ok(response.reset !== undefined);
+      return [failureOf(response.reset).code, getHeader(world.last.head.headers, "grpc-timeout")];
+    };
+    assert.deepEqual(await failed("5S", 100), ["HED1008", "100000u"]);
+    assert.deepEqual(await failed("20m", 20), ["HED1014", "20000000n"]);
   });
 });
