@@ -58,9 +58,7 @@ export interface TestClient extends UnimplementedClient {
   emptyCall: Unary<object, object>;
   unaryCall: Unary<SimpleRequest, SimpleResponse>;
   streamingOutputCall(request: OutputRequest): grpc.ClientReadableStream<OutputResponse>;
-  streamingInputCall(
-    callback: Callback<InputResponse>,
-  ): grpc.ClientWritableStream<InputRequest> & grpc.ClientUnaryCall;
+  streamingInputCall(callback: Callback<InputResponse>): grpc.ClientWritableStream<InputRequest> & grpc.ClientUnaryCall;
   fullDuplexCall(
     metadata?: grpc.Metadata,
     options?: grpc.CallOptions,
@@ -72,9 +70,7 @@ type Constructor<T> = (new (...args: ConstructorParameters<typeof grpc.Client>) 
 };
 
 const { testing } = (
-  grpc.loadPackageDefinition(
-    loadSync(join(import.meta.dirname, "test.proto"), { defaults: true }),
-  ) as unknown as {
+  grpc.loadPackageDefinition(loadSync(join(import.meta.dirname, "test.proto"), { defaults: true })) as unknown as {
     grpc: {
       testing: { TestService: Constructor<TestClient>; UnimplementedService: Constructor<UnimplementedClient> };
     };
