@@ -34,8 +34,8 @@ export interface InteropServer {
   close(): void;
 }
 
-/** Starts on a free port of 127.0.0.1. */
-export async function startInteropServer(): Promise<InteropServer> {
+/** Starts on 127.0.0.1. @param wanted the port; 0 for a free one */
+export async function startInteropServer(wanted = 0): Promise<InteropServer> {
   const streams = new Set<Duplex>();
   const cancelledAt: number[] = [];
   const deadlinesMs: number[] = [];
@@ -105,7 +105,7 @@ export async function startInteropServer(): Promise<InteropServer> {
     },
   });
   const bind = promisify(server.bindAsync.bind(server));
-  const port = (await bind("127.0.0.1:0", grpc.ServerCredentials.createInsecure())) as number;
+  const port = (await bind(`127.0.0.1:${wanted}`, grpc.ServerCredentials.createInsecure())) as number;
   return { port, streams, cancelledAt, deadlinesMs, close: () => server.forceShutdown() };
 }
 
