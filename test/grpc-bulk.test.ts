@@ -30,7 +30,9 @@ describe("large gRPC streams and messages through two sidecars", () => {
     mesh = await up(join(root, "test/fixtures/grpc/mesh.yaml"));
     sidecars = mesh.descendants().filter((pid) => / proxy .*--workload/.test(mesh.commandLine(pid)));
     assert.equal(sidecars.length, 2, "the keyboard's and the application's");
-    client = connectInterop(mesh.outbound.slice("http://".length), "interop", { "grpc.max_receive_message_length": -1 });
+    client = connectInterop(mesh.outbound.slice("http://".length), "interop", {
+      "grpc.max_receive_message_length": -1,
+    });
   });
   after(async () => {
     client?.close();
