@@ -12,7 +12,7 @@ import { connectInterop } from "./interop/cases.ts";
 import type { OutputRequest, OutputResponse, TestClient } from "./interop/protocol.ts";
 import { type InteropServer, startInteropServer } from "./interop/server.ts";
 import { ANY_PORT, type Instance, metricSum, startMesh, type TestMesh } from "./support/mesh.ts";
-import { grpcFrame, rawCall, type RawServer, startRawServer } from "./support/raw-grpc.ts";
+import { GRPC_HEADERS, grpcFrame, rawCall, type RawServer, startRawServer } from "./support/raw-grpc.ts";
 import { until } from "./support/until.ts";
 
 /** Milliseconds within which the other end has to know, half of the time; far above what it takes, for a busy machine. */
@@ -268,6 +268,28 @@ describe("a sidecar, for a client that does not look at the clock", () => {
       assert.equal((await server.calls.at(-1)?.closed)?.resetCode, NGHTTP2_CANCEL);
     });
   }
+
+  it("does not explain itself behind an answer that the client does not take", async () => {
+    server.answer = ({ stream }) => {
+      stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
+      stream.write(grpcFrame(Buffer.alloc(4 * 1024 * 1024)));
+    };
+    for (const origin of origins) {
+      const session = http2.connect(origin);
+      const stream = session.request({ ":method": "POST", ":path": "/a.B/C", ...GRPC_HEADERS, "grpc-timeout": "200m" });
+      let trailers = false;
+      stream.on("trailers", () => (trailers = true));
+      stream.on("error", () => {});
+      stream.end();
+      const closed = once(stream, "close");
+      await once(stream, "response");
+      assert.equal((await server.calls.at(-1)?.closed)?.resetCode, NGHTTP2_CANCEL, "the server is told");
+      await closed;
+      assert.equal(stream.rstCode, NGHTTP2_CANCEL);
+      assert.equal(trailers, false);
+      session.destroy();
+    }
+  });
 
   it("counts the deadline as what it was", async () => {
     const caller = await mesh.metrics("caller");

@@ -57,8 +57,8 @@ describe("gRPC interoperability, grpc-js to grpc-js", () => {
     ["by upstream port", 0],
     ["by authority", 1],
   ] as const) {
-    for (const [name, run] of Object.entries(cases)) {
-      it(`${name}, ${door}`, { timeout: 20_000 }, () => run(clients[index] as TestClient));
+    for (const [name, makeCalls] of Object.entries(cases)) {
+      it(`${name}, ${door}`, { timeout: 20_000 }, () => makeCalls(clients[index] as TestClient));
     }
   }
 
@@ -114,8 +114,8 @@ describe("gRPC interoperability with grpc-go", needs("go"), () => {
     ["by upstream port", 0],
     ["by authority", 1],
   ] as const) {
-    for (const [name, run] of Object.entries(cases)) {
-      it(`${name}, grpc-js to go, ${door}`, { timeout: 20_000 }, () => run(clients[index] as TestClient));
+    for (const [name, makeCalls] of Object.entries(cases)) {
+      it(`${name}, grpc-js to go, ${door}`, { timeout: 20_000 }, () => makeCalls(clients[index] as TestClient));
     }
   }
 

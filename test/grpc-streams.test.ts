@@ -111,11 +111,8 @@ describe("a gRPC stream, while the mesh around it changes", () => {
     await stream.goesOn("after its endpoint was unhealthy");
 
     await mesh.deregister("js-1");
-    await until("new calls go elsewhere", async () => {
-      const before = servers[0]?.streams.size;
-      await newCallsReach(servers[1]);
-      return before === 1;
-    });
+    await until("its endpoint is taken away", async () => (await endpointsReady(mesh)) === 1);
+    await newCallsReach(servers[1]);
     await stream.goesOn("after its endpoint was taken away");
 
     await mesh.deregister("js-2");
@@ -154,6 +151,15 @@ describe("a gRPC stream, while the mesh around it changes", () => {
     assert.equal(servers[0]?.streams.size, 0);
   });
 });
+
+async function endpointsReady(mesh: TestMesh): Promise<number> {
+  return metricSum(await mesh.metrics("caller"), "outbound_http_balancer_endpoints", 'endpoint_state="ready"');
+}
+
+/** From the callers of the outbound sidecar. */
+async function bytesHeard(mesh: TestMesh): Promise<number> {
+  return metricSum(await mesh.metrics("caller"), "tcp_read_bytes_total", 'direction="outbound"', 'peer="src"');
+}
 
 describe("an idle gRPC connection", () => {
   let server: InteropServer;
@@ -206,14 +212,12 @@ describe("an idle gRPC connection", () => {
     await stream.goesOn("at first");
     await stream.end();
     const channel = client.getChannel();
-    const heard = async (): Promise<number> =>
-      metricSum(await mesh.metrics("caller"), "tcp_read_bytes_total", 'direction="outbound"', 'peer="src"');
-    const already = await heard();
+    const already = await bytesHeard(mesh);
     await until(
       "it was pinged many times",
       async () => {
         assert.equal(channel.getConnectivityState(false), grpc.connectivityState.READY);
-        return (await heard()) >= already + 10 * PING_BYTES;
+        return (await bytesHeard(mesh)) >= already + 10 * PING_BYTES;
       },
       10_000,
     );

@@ -27,11 +27,14 @@ import { grpcFrame, rawCall, startRawServer } from "./support/raw-grpc.ts";
 
 const SIZE = 300_000;
 
+function absolute(name: string): string {
+  return name === "" || name.startsWith(".") ? name : `.grpc.testing.${name}`;
+}
+
 /** test.proto for protobuf-es, from proto-loader's reading of it, whose names of types are relative. */
 function testService(): DescService {
   const loaded = loadSync(join(import.meta.dirname, "interop", "test.proto"));
   const { fileDescriptorProtos } = loaded["grpc.testing.Empty"] as { fileDescriptorProtos: Buffer[] };
-  const absolute = (name: string): string => (name === "" || name.startsWith(".") ? name : `.grpc.testing.${name}`);
   const file = fileDescriptorProtos.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes));
   for (const { messageType, service: services } of file) {
     for (const field of messageType.flatMap((message) => message.field)) field.typeName = absolute(field.typeName);
@@ -68,7 +71,9 @@ interface Request {
   readonly responseStatus?: { readonly code: number; readonly message: string };
 }
 
-const answer = (size: number): object => ({ payload: { body: new Uint8Array(size) } });
+function sized(size: number): object {
+  return { payload: { body: new Uint8Array(size) } };
+}
 
 const handler = connectNodeAdapter({
   routes: (router) => {
@@ -77,11 +82,11 @@ const handler = connectNodeAdapter({
         const { responseStatus, responseSize, payload } = request as Request;
         if (responseStatus !== undefined) throw new ConnectError(responseStatus.message, responseStatus.code);
         assert.equal(payload?.body.length ?? SIZE, SIZE);
-        return answer(responseSize);
+        return sized(responseSize);
       },
       async *streamingOutputCall(request: unknown) {
         const { responseStatus, responseParameters } = request as Request;
-        for (const { size } of responseParameters) yield answer(size);
+        for (const { size } of responseParameters) yield sized(size);
         if (responseStatus !== undefined) throw new ConnectError(responseStatus.message, responseStatus.code);
       },
     };
@@ -172,13 +177,15 @@ describe("gRPC-Web through two sidecars", () => {
     const text = message.toString("base64") + trailers.toString("base64");
     const type = "application/grpc-web-text+proto";
     const seen: { headers: http.IncomingHttpHeaders; body: string }[] = [];
-    const application = http.createServer(async (request, response) => {
+    const application = http.createServer((request, response) => {
       let body = "";
-      for await (const chunk of request) body += String(chunk);
-      seen.push({ headers: request.headers, body });
-      response.writeHead(200, { "Content-Type": type, "X-Grpc-Web": "1" });
-      response.write(text.slice(0, 7));
-      response.end(text.slice(7));
+      request.on("data", (chunk) => (body += String(chunk)));
+      request.on("end", () => {
+        seen.push({ headers: request.headers, body });
+        response.writeHead(200, { "Content-Type": type, "X-Grpc-Web": "1" });
+        response.write(text.slice(0, 7));
+        response.end(text.slice(7));
+      });
     });
     const applicationPort = await listen(application);
     const other = await startMesh([{ service: "text", workload: "text-1", protocol: "http", applicationPort }]);

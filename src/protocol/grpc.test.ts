@@ -19,6 +19,14 @@ import {
   parseGrpcTimeout,
 } from "./grpc.ts";
 
+function request(version: "1.1" | "2", headers: string[]): RequestHead {
+  return { ...requestHead("POST", "/a.B/C", headers), version };
+}
+
+function judged(of: RequestHead, headers: string[]): boolean {
+  return isJudgedByGrpc(of, responseHead(200, headers));
+}
+
 describe("gRPC", () => {
   it("is known by its content type, and gRPC-Web by its own", () => {
     const types: [string, ReturnType<typeof grpcKind>][] = [
@@ -64,11 +72,6 @@ describe("gRPC", () => {
   it("judges what answers a gRPC request, gRPC or not, and gRPC-Web with its status in the head", () => {
     const grpc = ["content-type", "application/grpc+proto"];
     const web = ["content-type", "application/grpc-web"];
-    const request = (version: "1.1" | "2", headers: string[]): RequestHead => ({
-      ...requestHead("POST", "/a.B/C", headers),
-      version,
-    });
-    const judged = (of: RequestHead, headers: string[]): boolean => isJudgedByGrpc(of, responseHead(200, headers));
     assert.ok(judged(request("2", grpc), grpc));
     assert.ok(judged(request("2", grpc), ["content-type", "text/html"]), "its client has to make something of it, too");
     assert.ok(judged(request("2", grpc), []));

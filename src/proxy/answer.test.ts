@@ -91,16 +91,16 @@ describe("answerFailure", () => {
   });
 });
 
+function grpcRequest(headers: string[], version: "1.1" | "2" = "2"): RequestHead {
+  return { ...requestHead("POST", "/a.B/C", headers), version };
+}
+
 describe("explainCut", () => {
   const grpc = ["content-type", "application/grpc", "te", "trailers"];
-  const request = (headers: string[], version: "1.1" | "2" = "2"): RequestHead => ({
-    ...requestHead("POST", "/a.B/C", headers),
-    version,
-  });
 
   it("says to a gRPC caller in trailers what happened, and where", () => {
     const stream = new FakeServerStream();
-    assert.ok(explainCut(stream, request(grpc), inbound, failures.closed, "it crashed\n"));
+    assert.ok(explainCut(stream, grpcRequest(grpc), inbound, failures.closed, "it crashed\n"));
     const trailers = stream.trailers ?? [];
     const field = (name: string): string | undefined => trailers[trailers.indexOf(name) + 1];
     assert.equal(field("grpc-status"), "14");
@@ -111,11 +111,11 @@ describe("explainCut", () => {
 
   it("has no words for whoever does not speak gRPC or does not take trailers", () => {
     const others = [
-      request([]),
-      request(["content-type", "application/json", "te", "trailers"]),
-      request(["content-type", "application/grpc-web", "te", "trailers"]),
-      request(["content-type", "application/grpc"]),
-      request(grpc, "1.1"),
+      grpcRequest([]),
+      grpcRequest(["content-type", "application/json", "te", "trailers"]),
+      grpcRequest(["content-type", "application/grpc-web", "te", "trailers"]),
+      grpcRequest(["content-type", "application/grpc"]),
+      grpcRequest(grpc, "1.1"),
     ];
     for (const other of others) {
       const stream = new FakeServerStream();

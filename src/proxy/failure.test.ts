@@ -6,6 +6,10 @@ import { GRPC_CODE_NAMES } from "../protocol/grpc.ts";
 import { ErrorCode } from "../protocol/http2/frames.ts";
 import { failureCause, failureOf, failures } from "./failure.ts";
 
+function nameOf(code: ResetCode, http2Code: number): string | undefined {
+  return GRPC_CODE_NAMES[failureOf(new ResetCause(code, "", http2Code)).grpcStatus];
+}
+
 describe("failures", () => {
   const all = Object.values(failures);
 
@@ -54,8 +58,6 @@ describe("failures", () => {
       [ErrorCode.enhanceYourCalm, "RESOURCE_EXHAUSTED"],
       [ErrorCode.inadequateSecurity, "PERMISSION_DENIED"],
     ];
-    const nameOf = (code: ResetCode, http2Code: number): string | undefined =>
-      GRPC_CODE_NAMES[failureOf(new ResetCause(code, "", http2Code)).grpcStatus];
     for (const [code, name] of cancelled) assert.equal(nameOf("cancelled", code), name);
     for (const [code, name] of broken) assert.equal(nameOf("protocol", code), name);
     assert.equal(nameOf("refused", ErrorCode.refusedStream), "UNAVAILABLE");

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
+import * as fc from "fast-check";
+
 import { RecordedResponse, requestHead } from "../../test/support/exchange-recorder.ts";
 import type { HeaderList, RequestHead } from "../protocol/exchange.ts";
+import { parseGrpcTimeout } from "../protocol/grpc.ts";
 import { getHeader } from "../protocol/headers.ts";
 import { failureOf } from "./failure.ts";
 import { GrpcDeadlines } from "./grpc-deadline.ts";
@@ -99,6 +102,30 @@ describe("the deadline of a gRPC request", () => {
     world.clock.advance(1_000 * 365 * 24 * 3_600_000);
     assert.equal(response.reset, undefined);
     assert.match(timeoutGiven(world.last) ?? "", /^[0-9]{1,8}[HMS]$/);
+  });
+
+  it("grows on no way through the mesh, and shrinks by no more than the time that passed", () => {
+    const unit = fc.constantFrom("H", "M", "S", "m", "u", "n");
+    const waits = fc.double({ min: 0, max: 1e6, noNaN: true });
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 99_999_999 }), unit, waits, (count, by, waitedMs) => {
+        const givenMs = parseGrpcTimeout(`${count}${by}`) ?? NaN;
+        const { world, response } = rig(grpcHead("grpc-timeout", `${count}${by}`), {
+          policy: { failfastTimeoutMs: 1e9 },
+        });
+        world.clock.advance(waitedMs);
+        world.update(1);
+        world.accept();
+        if (response.reset !== undefined) {
+          assert.ok(givenMs <= waitedMs, `${givenMs} ms were over after ${waitedMs}`);
+          return;
+        }
+        const leftMs = parseGrpcTimeout(timeoutGiven(world.last) ?? "") ?? NaN;
+        assert.ok(leftMs >= Math.max(0, givenMs - waitedMs) * (1 - 1e-9) - 1e-5, `${leftMs} ms of ${givenMs}`);
+        // Rounded up to the unit that fits: at most one in a hundred thousand.
+        assert.ok(leftMs <= Math.max(0, givenMs - waitedMs) * (1 + 1e-3) + 1e-5, `${leftMs} ms of ${givenMs}`);
+      }),
+    );
   });
 
   it("is nobody's limit here and goes on as it is where it is malformed or ambiguous", () => {

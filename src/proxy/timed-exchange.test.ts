@@ -21,6 +21,14 @@ function rig(
   return { world, stream, response };
 }
 
+/** What is counted when the caller gives up after so many of 500 milliseconds. */
+function outcomesOfCancelling(failure: Failure, afterMs: number): Record<string, number> {
+  const { world, stream } = rig("", 500, failure);
+  world.clock.advance(afterMs);
+  stream.reset(new ResetCause("cancelled", "the caller gave up"));
+  return world.outcomes;
+}
+
 describe("TimedExchange", () => {
   it("ends the exchange on both sides when the time is up, before or within the answer", () => {
     for (const begun of [false, true]) {
@@ -50,15 +58,13 @@ describe("TimedExchange", () => {
   });
 
   it("takes a caller who gives up as its deadline passes to do so because of it", () => {
-    const at = (failure: Failure, ms: number): Record<string, number> => {
-      const { world, stream } = rig("", 500, failure);
-      world.clock.advance(ms);
-      stream.reset(new ResetCause("cancelled", "the caller gave up"));
-      return world.outcomes;
-    };
-    assert.deepEqual(at(failures.deadline, 500 - CALLER_AHEAD_MS), { deadline: 1 });
-    assert.deepEqual(at(failures.deadline, 499 - CALLER_AHEAD_MS), { cancelled: 1 });
-    assert.deepEqual(at(failures.timeout, 499), { cancelled: 1 }, "of a route's limit the caller knows nothing");
+    assert.deepEqual(outcomesOfCancelling(failures.deadline, 500 - CALLER_AHEAD_MS), { deadline: 1 });
+    assert.deepEqual(outcomesOfCancelling(failures.deadline, 499 - CALLER_AHEAD_MS), { cancelled: 1 });
+    assert.deepEqual(
+      outcomesOfCancelling(failures.timeout, 499),
+      { cancelled: 1 },
+      "of a route's limit the caller knows nothing",
+    );
   });
 
   it("leaves no timer behind, however the exchange ends", async () => {

@@ -68,9 +68,8 @@ export async function startInteropServer(wanted = 0): Promise<InteropServer> {
       if (isFailure(responseStatus)) done(failure(responseStatus, trailers));
       else done(null, { payload: payload(responseSize) }, trailers);
     },
-    StreamingOutputCall: async (call: grpc.ServerWritableStream<OutputRequest, OutputResponse>) => {
-      await answer(call.request, call);
-      call.end();
+    StreamingOutputCall: (call: grpc.ServerWritableStream<OutputRequest, OutputResponse>) => {
+      void answer(call.request, call).then(() => call.end());
     },
     StreamingInputCall: (
       call: grpc.ServerReadableStream<InputRequest, InputResponse>,
@@ -80,33 +79,33 @@ export async function startInteropServer(wanted = 0): Promise<InteropServer> {
       call.on("data", ({ payload: part }: InputRequest) => (sum += part?.body.length ?? 0));
       call.on("end", () => done(null, { aggregatedPayloadSize: sum }));
     },
-    FullDuplexCall: async (call: Duplex) => {
+    FullDuplexCall: (call: Duplex) => {
       const trailers = begin(call);
       streams.add(call);
-      call.on("close", () => streams.delete(call));
       call.on("cancelled", () => streams.delete(call));
-      try {
-        // The other direction lives on when this one has ended.
-        const requests = call.iterator({ destroyOnReturn: false }) as AsyncIterable<OutputRequest>;
-        for await (const request of requests) {
-          const { responseStatus } = request;
-          if (isFailure(responseStatus)) {
-            call.emit("error", failure(responseStatus, trailers));
-            return;
-          }
-          await answer(request, call);
-        }
-        call.end(trailers);
-      } catch {
-        // It was cancelled, or a test has it fail: grpc-js has told the client.
-      } finally {
-        streams.delete(call);
-      }
+      // What it fails with, if it was cancelled or a test has it fail, grpc-js has told the client.
+      const over = converse(call, trailers).catch(() => {});
+      void over.then(() => streams.delete(call));
     },
   });
   const bind = promisify(server.bindAsync.bind(server));
-  const port = (await bind(`127.0.0.1:${wanted}`, grpc.ServerCredentials.createInsecure())) as number;
+  const port = await bind(`127.0.0.1:${wanted}`, grpc.ServerCredentials.createInsecure());
   return { port, streams, cancelledAt, deadlinesMs, close: () => server.forceShutdown() };
+}
+
+/** Answers each message, until the client ends or asks for a failure. */
+async function converse(call: Duplex, trailers: grpc.Metadata): Promise<void> {
+  // The other direction lives on when this one has ended.
+  const requests = call.iterator({ destroyOnReturn: false }) as AsyncIterable<OutputRequest>;
+  for await (const request of requests) {
+    const { responseStatus } = request;
+    if (isFailure(responseStatus)) {
+      call.emit("error", failure(responseStatus, trailers));
+      return;
+    }
+    await answer(request, call);
+  }
+  call.end(trailers);
 }
 
 async function answer(

@@ -32,15 +32,19 @@ interface Rig {
   readonly asked: string[];
   readonly services: Services;
   readonly open: (host: string, path?: string) => RecordedResponse;
+  /** Has discovery say something else. */
+  readonly publish: (view: ServiceView) => void;
 }
 
 /** @param known what discovery says of "price"; it says at once that nothing else exists */
 function rig(known: ServiceView, fixed?: string): Rig {
   const world = new FakeWorld();
   const asked: string[] = [];
+  const watchers: ServiceWatcher[] = [];
   const discovery: Discovery = {
     watch(authority: string, watcher: ServiceWatcher) {
       asked.push(authority);
+      watchers.push(watcher);
       if (authority.startsWith("price")) watcher.onView(known);
       else watcher.onUnknown();
       return () => {};
@@ -58,7 +62,8 @@ function rig(known: ServiceView, fixed?: string): Rig {
     target.open({ ...requestHead("GET", path), authority: host }, true, response);
     return response;
   };
-  return { world, asked, services, open };
+  const publish = (changed: ServiceView): void => watchers.forEach((watcher) => watcher.onView(changed));
+  return { world, asked, services, open, publish };
 }
 
 describe("NamedTarget", () => {
@@ -120,6 +125,33 @@ describe("NamedTarget", () => {
     services.destroy();
     await settled();
     assert.equal(world.clock.pending, 0);
+  });
+
+  it("leaves what has begun alone when the routes change", async () => {
+    const { world, services, open, publish } = rig(view({ timeoutMs: 100 }));
+    const limited = open("price");
+    await settled();
+    world.accept();
+    world.last.answer(200, false);
+    const first = world.last;
+    publish(view({ match: { path: { kind: "exact", value: "/other" }, method: "", headers: [] } }));
+    const refused = open("price");
+    await settled();
+    assert.ok(refused.reset !== undefined && failureOf(refused.reset).code === "HED1001");
+    first.data("still here", false);
+    assert.equal(limited.text, "still here");
+    world.clock.advance(100);
+    assert.ok(limited.reset !== undefined && failureOf(limited.reset).code === "HED1008", "by the route that it took");
+    publish(view({}));
+    const free = open("price");
+    await settled();
+    world.accept();
+    world.last.answer(200, false);
+    publish(view({ timeoutMs: 100 }));
+    world.clock.advance(1_000);
+    world.last.data("and here", true);
+    assert.equal(free.text, "and here");
+    services.destroy();
   });
 
   it("holds a gRPC request to the smaller of its route's time and its caller's, and tells the service which", async () => {
