@@ -68,6 +68,15 @@ describe("answerFailure", () => {
     }
   });
 
+  it("is never a 200 to a request that asks for an upgrade", () => {
+    for (const type of ["application/grpc", "application/grpc-web"]) {
+      const stream = new FakeServerStream();
+      const request = { ...requestHead("GET", "/a.B/C", ["content-type", type]), upgrade: "websocket" };
+      answerFailure(stream, request, outbound, failures.connect, "x");
+      assert.equal(stream.status, 502);
+    }
+  });
+
   it("does not give back an id that could do harm", () => {
     for (const id of ["a b", "x".repeat(129), "\u001b[31m", ""]) {
       const stream = new FakeServerStream();

@@ -32,7 +32,8 @@ export function answerFailure(
   if (speaker.direction === "inbound" && UNPROCESSED.has(failure)) {
     headers.push(UNPROCESSED_HEADER, "1");
   }
-  const kind = grpcKind(request.headers);
+  // A 200 to a request that asks for a tunnel would grant it.
+  const kind = request.upgrade === "" ? grpcKind(request.headers) : "";
   if (kind !== "") {
     if (kind === "grpc") headers.push("content-type", "application/grpc");
     else headers.push("content-type", mediaType(request.headers), "content-length", "0");
