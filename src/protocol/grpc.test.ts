@@ -80,6 +80,7 @@ describe("gRPC", () => {
     assert.ok(!judged(request("1.1", web), web), "its status is in the body");
     assert.ok(!judged(request("2", ["content-type", "application/json"]), ["content-type", "application/json"]));
     assert.ok(!judged({ ...request("2", grpc), method: "GET" }, []));
+    assert.ok(!isJudgedByGrpc(request("2", grpc), { ...responseHead(200, grpc), upgrade: "connect" }), "a tunnel");
   });
 
   it("names its codes", () => {

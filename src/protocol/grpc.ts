@@ -71,6 +71,8 @@ export function isGrpc(headers: HeaderList): boolean {
  * the body, which nobody here reads.)
  */
 export function isJudgedByGrpc(request: RequestHead, answer: ResponseHead): boolean {
+  // What a tunnel carries is not known.
+  if (answer.upgrade !== "") return false;
   const kind = grpcKind(answer.headers);
   if (kind === "grpc") return true;
   if (kind === "web") return grpcStatusOf(answer.headers) !== undefined;

@@ -62,6 +62,7 @@ describe("failures", () => {
     for (const [code, name] of broken) assert.equal(nameOf("protocol", code), name);
     assert.equal(nameOf("refused", ErrorCode.refusedStream), "UNAVAILABLE");
     assert.equal(nameOf("overflow", ErrorCode.enhanceYourCalm), "UNAVAILABLE", "a bound of our own");
+    assert.equal(nameOf("protocol", ErrorCode.http11Required), "UNIMPLEMENTED");
     const calm = failureOf(new ResetCause("protocol", "", ErrorCode.enhanceYourCalm));
     assert.equal(calm.code, failures.badAnswer.code, "everything else stays");
   });

@@ -174,10 +174,11 @@ export interface FailureCause extends ResetCause {
 }
 
 /**
- * HTTP/2 errors that say more to a gRPC caller than "protocol" or "cancelled" does: what it would have made of them
- * itself (PROTOCOL-HTTP2 of the gRPC project, "Errors").
+ * HTTP/2 errors that say more than "protocol" or "cancelled" does: HTTP/1 is wanted for this request; and to a gRPC caller
+ * what it would have made of the others itself (PROTOCOL-HTTP2 of the gRPC project, "Errors").
  */
 const byErrorCode = new Map<number, Failure>([
+  [ErrorCode.http11Required, failures.unsupported],
   [ErrorCode.noError, { ...failures.cancelled, grpcStatus: INTERNAL }],
   [ErrorCode.enhanceYourCalm, { ...failures.badAnswer, grpcStatus: RESOURCE_EXHAUSTED }],
   [ErrorCode.inadequateSecurity, { ...failures.badAnswer, grpcStatus: PERMISSION_DENIED }],

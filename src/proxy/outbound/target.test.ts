@@ -36,7 +36,7 @@ interface Rig {
   readonly publish: (view: ServiceView) => void;
 }
 
-/** @param known what discovery says of "price"; it says at once that nothing else exists */
+/** @param known what discovery says of "price"; it says nothing of "silence", and at once that nothing else exists */
 function rig(known: ServiceView, fixed?: string): Rig {
   const world = new FakeWorld();
   const asked: string[] = [];
@@ -45,6 +45,7 @@ function rig(known: ServiceView, fixed?: string): Rig {
     watch(authority: string, watcher: ServiceWatcher) {
       asked.push(authority);
       watchers.push(watcher);
+      if (authority === "silence") return () => {};
       if (authority.startsWith("price")) watcher.onView(known);
       else watcher.onUnknown();
       return () => {};
@@ -125,6 +126,27 @@ describe("NamedTarget", () => {
     services.destroy();
     await settled();
     assert.equal(world.clock.pending, 0);
+  });
+
+  it("waits for discovery no longer than a gRPC caller does, and gives the rest of its time to the service", async () => {
+    const { world, services, publish } = rig(view({}));
+    const target = new GrpcDeadlines(new NamedTarget(services, world.clock, Math.random, "silence"), world.clock);
+    const open = (timeout: string): RecordedResponse => {
+      const response = new RecordedResponse();
+      const headers = ["content-type", "application/grpc", "grpc-timeout", timeout];
+      target.open({ ...requestHead("POST", "/a.B/C", headers), version: "2" }, true, response);
+      return response;
+    };
+    const short = open("50m");
+    open("90m");
+    world.clock.advance(50);
+    assert.ok(short.reset !== undefined && failureOf(short.reset).code === "HED1014");
+    publish(view({}));
+    await settled();
+    world.accept();
+    assert.equal(world.streams.length, 1, "only for the one that still waits");
+    assert.equal(getHeader(world.last.head.headers, "grpc-timeout"), "40000000n");
+    services.destroy();
   });
 
   it("leaves what has begun alone when the routes change", async () => {
