@@ -29,7 +29,9 @@ export async function goProgram(program: string, version: string): Promise<strin
   try {
     // Outside of any module, so that the version named is the one that is built.
     const options = { cwd: GOBIN, env: { ...process.env, GOBIN }, timeout: GO_INSTALL_MS };
-    await run("go", ["install", `${program}@${version}`], options);
+    await run("go", ["install", `${program}@${version}`], options).catch((error: Error) => {
+      throw new Error(`${program}@${version} could not be installed: ${error.message}`);
+    });
     // At once, and harmless if another test has done the same meanwhile.
     await rename(GOBIN, folder).catch(async (error: unknown) => {
       if (!(await exists(path))) throw error;
