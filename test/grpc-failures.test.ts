@@ -14,6 +14,10 @@ function instance(service: string, applicationPort: number): Instance {
   return { service, workload: `${service}-1`, protocol: "grpc", applicationPort };
 }
 
+function portOf(server: net.Server): number {
+  return (server.address() as AddressInfo).port;
+}
+
 describe("a failure of the mesh, for grpc-js", () => {
   const sockets = new Set<net.Socket>();
   const garbage = net.createServer((socket) => {
@@ -29,7 +33,6 @@ describe("a failure of the mesh, for grpc-js", () => {
   before(async () => {
     const [nothing] = (await freePorts(1)) as [number];
     for (const server of [garbage, hangup]) await once(server.listen(0, "127.0.0.1"), "listening");
-    const portOf = (server: net.Server): number => (server.address() as AddressInfo).port;
     const instances = [
       instance("sick", nothing),
       instance("down", nothing),
