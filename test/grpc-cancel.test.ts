@@ -19,6 +19,8 @@ import { until } from "./support/until.ts";
 const MEDIAN_MS_MAX = 50;
 const ROUNDS = 30;
 
+const QUEUE_LENGTH = "outbound_http_balancer_queue_length";
+
 type Duplex = grpc.ClientDuplexStream<OutputRequest, OutputResponse>;
 
 function instance(service: string, applicationPort: number): Instance {
@@ -215,10 +217,12 @@ describe("a sidecar, for a client that does not look at the clock", () => {
   let server: RawServer;
   let mesh: TestMesh;
   let origins: readonly string[];
+  /** Its only endpoint is unhealthy. */
+  let nobody: Instance;
 
   before(async () => {
     server = await startRawServer();
-    const nobody = { ...instance("nobody", 1), workload: "nobody-1" };
+    nobody = instance("nobody", server.port);
     mesh = await startMesh(
       [instance("raw", server.port), nobody],
       [
@@ -249,7 +253,7 @@ describe("a sidecar, for a client that does not look at the clock", () => {
         assert.ok(answer.tookMs >= timeoutMs - 1, `after ${answer.tookMs} ms`);
         const call = server.calls.at(-1);
         const given = /^([0-9]+)u$/.exec(String(call?.headers["grpc-timeout"]))?.[1];
-        assert.ok(Number(given) > 0 && Number(given) < timeoutMs * 1_000, `the server was given ${given} µs`);
+        assert.ok(Number(given) > 0 && Number(given) <= timeoutMs * 1_000, `the server was given ${given} µs`);
         assert.equal((await call?.closed)?.resetCode, NGHTTP2_CANCEL, "the server is told");
       });
     }
@@ -298,10 +302,27 @@ describe("a sidecar, for a client that does not look at the clock", () => {
   });
 
   it("does not wait longer for an endpoint than the caller does", async () => {
-    const nobody = `http://${upstream(mesh, 1)}`;
-    const answer = await rawCall(nobody, { "grpc-timeout": `${timeoutMs}m` }, Buffer.alloc(0));
+    const answer = await rawCall(`http://${upstream(mesh, 1)}`, { "grpc-timeout": `${timeoutMs}m` }, Buffer.alloc(0));
     assert.equal(answer.headers["grpc-status"], "4");
     assert.ok(answer.tookMs < 2_500, `after ${answer.tookMs} ms`);
+  });
+
+  it("does not give the time that a call has waited to the server again", async () => {
+    server.answer = ({ stream }) => {
+      stream.respond({ ":status": 200, "content-type": "application/grpc", "grpc-status": "0" }, { endStream: true });
+    };
+    const answered = rawCall(`http://${upstream(mesh, 1)}`, { "grpc-timeout": "2500m" }, Buffer.alloc(0));
+    await until("it waits", async () => metricSum(await mesh.metrics("caller"), QUEUE_LENGTH, '"nobody') === 1);
+    const begun = performance.now();
+    await until("it has waited for a while", () => performance.now() - begun > 200);
+    const waitedMs = performance.now() - begun;
+    await mesh.register(nobody);
+    assert.equal((await answered).headers["grpc-status"], "0");
+    const [, given] = /^([0-9]+)u$/.exec(String(server.calls.at(-1)?.headers["grpc-timeout"])) ?? [];
+    assert.ok(
+      Number(given) > 0 && Number(given) <= (2_500 - waitedMs) * 1_000,
+      `${given} µs of 2.5 s after ${waitedMs} ms`,
+    );
   });
 
   it("lets malformed values through untouched", async () => {
