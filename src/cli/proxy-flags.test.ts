@@ -79,6 +79,15 @@ describe("the flags of a sidecar", () => {
     });
   });
 
+  it("take the protocol from the service's port where none is given", () => {
+    const protocolOf = (settings: string): string | undefined =>
+      parse("--inbound", `127.0.0.1:1=127.0.0.1:6379,service=a${settings}`).inbound[0]?.protocol;
+    assert.equal(protocolOf(",port=6379"), "opaque");
+    assert.equal(protocolOf(",port=6379,protocol=detect"), "detect");
+    assert.equal(protocolOf(",port=80"), "detect", "where the application listens says nothing");
+    assert.equal(protocolOf(",protocol=linkerd.io/opaque"), "opaque");
+  });
+
   const wrong: [string[], RegExp][] = [
     [["--upstream", "product"], /--upstream.*SERVICE=IP:PORT.*"product"/],
     [["--upstream", "a=127.0.0.1:1=b"], /--upstream/],

@@ -54,6 +54,20 @@ describe("parseRegistration", () => {
     });
   });
 
+  it("knows a port's protocol by its number, its name or its appProtocol", () => {
+    const protocolOf = (number: number, protocol?: string): string | undefined => {
+      const { protocol: _, ...rest } = port as (typeof registrationBody.ports)[number];
+      const given = { ...rest, port: number, ...(protocol === undefined ? {} : { protocol }) };
+      const parsed = parseRegistration("default", "db-1", { ...registrationBody, ports: [given] });
+      return "registration" in parsed ? parsed.registration.ports[0]?.protocol : undefined;
+    };
+    assert.equal(protocolOf(5432), "opaque");
+    assert.equal(protocolOf(5432, "detect"), "detect");
+    assert.equal(protocolOf(80), "detect");
+    assert.equal(protocolOf(80, "linkerd.io/tcp"), "opaque");
+    assert.equal(protocolOf(80, "kubernetes.io/h2c"), "http2");
+  });
+
   it("says what is wrong with each field, all at once", () => {
     const label = 'expected a DNS label: small letters, digits and "-", at most 63 characters';
     assert.deepEqual(errors(null), [": expected a JSON object"]);

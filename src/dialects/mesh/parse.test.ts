@@ -108,6 +108,25 @@ describe("parseMeshFile", () => {
     assert.deepEqual(meshFile?.services[2]?.env, common);
   });
 
+  it("takes well-known ports for opaque, unless told otherwise, and knows appProtocol", () => {
+    const protocols = (...text: string[]): string[] | undefined =>
+      parseMeshFile(service(...text), "/w/mesh.yaml").meshFile?.services[0]?.ports.map(({ protocol }) => protocol);
+    assert.deepEqual(protocols("port: 6379"), ["opaque"]);
+    assert.deepEqual(protocols("port: 6379", "protocol: detect"), ["detect"]);
+    assert.deepEqual(protocols("port: 6380"), ["detect"]);
+    assert.deepEqual(protocols("protocol: linkerd.io/opaque"), ["opaque"]);
+    assert.deepEqual(
+      protocols(
+        "ports:",
+        "  - { port: 80 }",
+        "  - { name: sql, port: 5432 }",
+        "  - { name: mail, port: 25, protocol: http }",
+        "  - { name: rpc, port: 90, protocol: kubernetes.io/h2c }",
+      ),
+      ["detect", "opaque", "http", "http2"],
+    );
+  });
+
   it("gives the file with its warnings", () => {
     const text = service("upstreams: [prise, other.shop, 'price:81', worker]") + "  worker: { run: w, ports: [] }\n";
     const { meshFile, diagnostics } = parseMeshFile(text, "m.yaml");
