@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 
 import type { PortProtocol } from "../src/model/service.ts";
+import { DETECT_TIMEOUT_MS, LISTEN_AHEAD_MS } from "../src/proxy/serve.ts";
 import { ANY_PORT, type Instance, metricSum, startMesh, type TestMesh } from "./support/mesh.ts";
 import { type RawServer, rawConnect, rawServer } from "./support/raw.ts";
 import { until } from "./support/until.ts";
@@ -142,17 +143,43 @@ describe("an opaque service", () => {
 });
 
 describe("a service whose protocol is to be detected", () => {
-  it("is opaque when neither side has spoken for a second, at each of two sidecars", async (context) => {
+  it("passes a greeting through both sidecars well before the time of one detection", async (context) => {
     const application = await rawServer(context, ({ socket }) => socket.write("220 mail"));
     const { port, ...of } = await mesh(context, "detect", application);
+    // The first one asks the control plane; the second one is measured.
+    const first = await rawConnect(context, port);
+    await until("the greeting is here", () => first.text === "220 mail");
+    const startedAt = performance.now();
     const client = await rawConnect(context, port);
     await until("the greeting is here", () => client.text === "220 mail");
+    const tookMs = performance.now() - startedAt;
+    assert.ok(tookMs >= 2 * LISTEN_AHEAD_MS - 2, `${tookMs} ms: each sidecar gives its caller a moment to speak`);
+    assert.ok(tookMs < DETECT_TIMEOUT_MS, `${tookMs} ms`);
     client.socket.end("quit");
-    await until("what follows is passed on", () => application.peers[0]?.text === "quit");
-    assert.equal(
-      metricSum(await of.metrics("caller"), "outbound_tcp_detect_http_results_total", 'result="read_timeout"'),
-      1,
-    );
+    await until("what follows is passed on", () => application.peers[1]?.text === "quit");
+    for (const [workload, direction] of [
+      ["caller", "outbound"],
+      ["db-1", "inbound"],
+    ] as const) {
+      const results = metricSum(await of.metrics(workload), `${direction}_tcp_detect_http_results_total`, '"not_http"');
+      assert.equal(results, 2, workload);
+    }
+  });
+
+  it("is opaque when neither side has spoken for a second, and both sidecars wait at the same time", async (context) => {
+    const application = await rawServer(context);
+    const { port, ...of } = await mesh(context, "detect", application);
+    const client = await rawConnect(context, port);
+    const startedAt = performance.now();
+    await until("the application is connected to", () => application.peers.length === 1);
+    const timeouts = async (): Promise<number> =>
+      metricSum(await of.metrics("caller"), "outbound_tcp_detect_http_results_total", '"read_timeout"') +
+      metricSum(await of.metrics("db-1"), "inbound_tcp_detect_http_results_total", '"read_timeout"');
+    await until("both have given up", async () => (await timeouts()) === 2);
+    assert.ok(performance.now() - startedAt < 2 * DETECT_TIMEOUT_MS, "the waits did not add up");
+    application.peers[0]?.socket.write("at last");
+    await until("the late greeting is here", () => client.text === "at last");
+    assert.equal(application.peers.length, 1);
   });
 
   it("is opaque at once for bytes that are not HTTP, even with an end right behind them", async (context) => {

@@ -97,6 +97,20 @@ describe("splice", () => {
     await until("all is closed", () => closes.length === 1);
   });
 
+  it("delivers what came before an RST, as it would arrive without us", async (context) => {
+    const { far, client, server, fromServer } = await setUp(context);
+    client.resume();
+    // Both are there when we look: the bytes and the RST behind them.
+    far.pause();
+    server.write(Buffer.from("last words"));
+    server.flush();
+    server.reset();
+    far.resume();
+    await until("the client knows", () => fromServer.closed);
+    assert.equal(fromServer.text, "last words");
+    assert.equal(fromServer.error?.code, "ECONNRESET");
+  });
+
   it("holds a fast sender to the pace of a slow reader", async (context) => {
     const { client, near, far, server, fromClient } = await setUp(context);
     const chunk = Buffer.alloc(64 * 1024, "x");

@@ -57,11 +57,7 @@ class Side implements ConnectionHandler {
   onClose(error: Error | undefined): void {
     // Each side was told of the other's FIN: a whole stream both ways. Anything less must not look like that.
     const whole = error === undefined && this.#near.ended && this.#far.ended;
-    if (!whole) {
-      // What came before the cut is the peer's, as it would be without us.
-      this.#far.flush();
-      this.#far.reset();
-    }
+    if (!whole) this.#far.reset();
     this.#gone(error);
   }
 }
