@@ -184,6 +184,20 @@ describe("a byte stream", () => {
     assert.equal(clock.pending, 0);
   });
 
+  it("is reset on both sides when its session is destroyed, as after the grace period of a drain", async (context) => {
+    const server = await rawServer(context);
+    const { open, clock } = world(context, {}, server);
+    const { client, session } = await open("x");
+    const seen = watch(client);
+    const peer = await joined(server, 1);
+    session.shutdown();
+    client.write(Buffer.from("y"));
+    await until("it goes on", () => peer.text === "xy");
+    session.destroy();
+    await until("both sides are reset", () => seen.closed === "ECONNRESET" && peer.closed === "ECONNRESET");
+    await until("no timer is left", () => clock.pending === 0);
+  });
+
   it("loses its place when its session is destroyed", async (context) => {
     const { open, backend } = world(context, {});
     const { session, done } = await open("x");

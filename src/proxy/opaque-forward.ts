@@ -98,8 +98,9 @@ class OpaqueSession implements Session, FarSideOwner {
   /** A byte stream has no good moment to end, so it is left alone until the grace period is over. */
   shutdown(): void {}
 
+  /** With RST: a stream that is cut must not look whole. */
   destroy(): void {
-    this.#near.destroy();
+    this.#near.reset();
   }
 
   onConnected(): void {
