@@ -24,16 +24,22 @@ import { fakeEndpoint } from "./testing/fake-world.ts";
 
 const QUARTER_MS = OPAQUE_IDLE_MS / 4;
 
+interface Opened {
+  readonly client: Connection;
+  readonly near: Connection;
+  readonly session: Session;
+  /** How often the session has said that it is over. */
+  readonly done: () => number;
+}
+
 interface World {
   readonly clock: VirtualClock;
   readonly context: ProxyContext;
   readonly backend: Backend;
   /** Joins one more client to the backend. */
-  open(
-    first?: string,
-    ended?: boolean,
-  ): Promise<{ client: Connection; near: Connection; session: Session; done(): number }>;
-  errors(error: string): number;
+  readonly open: (first?: string, ended?: boolean) => Promise<Opened>;
+  /** `outbound_tcp_errors_total` of one kind. */
+  readonly errors: (error: string) => number;
 }
 
 function proxyContext(clock: VirtualClock, random: () => number = () => 0): ProxyContext {
@@ -80,7 +86,7 @@ function watch(connection: Connection): { text: string; closed: string } {
     onData: (chunk) => (state.text += chunk.toString("latin1")),
     onEnd() {},
     onDrain() {},
-    onClose: (error) => (state.closed = (error as NodeJS.ErrnoException | undefined)?.code ?? "end"),
+    onClose: (error: NodeJS.ErrnoException | undefined) => (state.closed = error?.code ?? "end"),
   };
   return state;
 }
@@ -238,58 +244,62 @@ describe("a byte stream", () => {
 
 const KEEP_ALIVE_TIMER = 2;
 
+function kernelAddress(port: number): string {
+  return `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+}
+
 /** The kernel's timer of one of our connections on 127.0.0.1 (proc_net_tcp(5), column `tr`). */
 function timerOf(localPort: number, remotePort: number): number | undefined {
-  const address = (port: number): string => `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
   for (const line of readFileSync("/proc/net/tcp", "latin1").split("\n")) {
     const [, local, remote, , , timer] = line.trim().split(/\s+/);
-    if (local === address(localPort) && remote === address(remotePort)) return Number(timer?.split(":")[0]);
+    if (local === kernelAddress(localPort) && remote === kernelAddress(remotePort)) return Number(timer?.split(":")[0]);
   }
   return undefined;
 }
 
+/** An upstream port, and a mesh in which its service has these routes and backends. */
+async function upstream(
+  context: TestContext,
+  routes: readonly Route[],
+  servers: Readonly<Record<string, RawServer>>,
+  random: () => number,
+): Promise<{ port: number; proxy: ProxyContext }> {
+  const clock = new VirtualClock();
+  const proxy = proxyContext(clock, random);
+  const view: ServiceView = {
+    key: "db.default:80",
+    name: "db",
+    namespace: "default",
+    port: { name: "main", port: 80, protocol: "opaque" },
+    routes,
+    backends: new Map(
+      Object.entries(servers).map(([key, { port }]) => [
+        key,
+        { key, policy: defaultBackendPolicy, endpoints: [fakeEndpoint({ port })] },
+      ]),
+    ),
+  };
+  const services = new Services({
+    clock,
+    logger: proxy.logger,
+    makeBackend: (service, backend) => outboundBackend(service, backend, proxy),
+    discovery: {
+      watch(_authority, watcher) {
+        watcher.onView(view);
+        return () => {};
+      },
+    },
+  });
+  const listener = await openUpstream({ authority: "db", listen: { host: "127.0.0.1", port: 0 } }, services, proxy);
+  context.after(() => {
+    listener.destroy();
+    services.destroy();
+  });
+  return { port: listener.address.port, proxy };
+}
+
 describe("an upstream port of an opaque service", () => {
   const ANY = defaultRoute("").match;
-
-  async function upstream(
-    context: TestContext,
-    routes: readonly Route[],
-    servers: Readonly<Record<string, RawServer>>,
-    random: () => number,
-  ): Promise<{ port: number; proxy: ProxyContext }> {
-    const clock = new VirtualClock();
-    const proxy = proxyContext(clock, random);
-    const view: ServiceView = {
-      key: "db.default:80",
-      name: "db",
-      namespace: "default",
-      port: { name: "main", port: 80, protocol: "opaque" },
-      routes,
-      backends: new Map(
-        Object.entries(servers).map(([key, { port }]) => [
-          key,
-          { key, policy: defaultBackendPolicy, endpoints: [fakeEndpoint({ port })] },
-        ]),
-      ),
-    };
-    const services = new Services({
-      clock,
-      logger: proxy.logger,
-      makeBackend: (service, backend) => outboundBackend(service, backend, proxy),
-      discovery: {
-        watch(_authority, watcher) {
-          watcher.onView(view);
-          return () => {};
-        },
-      },
-    });
-    const listener = await openUpstream({ authority: "db", listen: { host: "127.0.0.1", port: 0 } }, services, proxy);
-    context.after(() => {
-      listener.destroy();
-      services.destroy();
-    });
-    return { port: listener.address.port, proxy };
-  }
 
   it("picks among the route's backends by their weights, for each connection anew", async (context) => {
     const servers = { "old.default:80": await rawServer(context), "new.default:80": await rawServer(context) };

@@ -17,6 +17,11 @@ function service(...text: string[]): string {
   return lines("services:", "  price:", "    run: node price.ts", ...text.map((line) => `    ${line}`));
 }
 
+/** The protocols of the ports of a service that is described so. */
+function protocols(...text: string[]): string[] | undefined {
+  return parseMeshFile(service(...text), "/w/mesh.yaml").meshFile?.services[0]?.ports.map(({ protocol }) => protocol);
+}
+
 describe("parseMeshFile", () => {
   it("fills in every default", () => {
     const { meshFile, diagnostics } = parseMeshFile(service(), "/work/My Shop/mesh.yaml");
@@ -109,8 +114,6 @@ describe("parseMeshFile", () => {
   });
 
   it("takes well-known ports for opaque, unless told otherwise, and knows appProtocol", () => {
-    const protocols = (...text: string[]): string[] | undefined =>
-      parseMeshFile(service(...text), "/w/mesh.yaml").meshFile?.services[0]?.ports.map(({ protocol }) => protocol);
     assert.deepEqual(protocols("port: 6379"), ["opaque"]);
     assert.deepEqual(protocols("port: 6379", "protocol: detect"), ["detect"]);
     assert.deepEqual(protocols("port: 6380"), ["detect"]);
