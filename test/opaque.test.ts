@@ -1,17 +1,22 @@
 /** Byte streams through two sidecars, from an explicit upstream port. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import type { AddressInfo, Socket } from "node:net";
 import { describe, it, type TestContext } from "node:test";
+import tls from "node:tls";
 
 import type { PortProtocol } from "../src/model/service.ts";
 import { DETECT_TIMEOUT_MS, LISTEN_AHEAD_MS } from "../src/proxy/serve.ts";
 import { ANY_PORT, type Instance, metricSum, startMesh, type TestMesh } from "./support/mesh.ts";
-import { type RawServer, rawConnect, rawServer } from "./support/raw.ts";
+import { needs } from "./support/peers.ts";
+import { output } from "./support/programs.ts";
+import { rawConnect, rawServer } from "./support/raw.ts";
 import { until } from "./support/until.ts";
 
 async function mesh(
   context: TestContext,
   protocol: PortProtocol,
-  ...applications: readonly RawServer[]
+  ...applications: readonly { readonly port: number }[]
 ): Promise<TestMesh & { port: number }> {
   const instances = applications.map(({ port }, i): Instance => ({
     service: "db",
@@ -22,6 +27,25 @@ async function mesh(
   const started = await startMesh(instances, [{ authority: "db", listen: ANY_PORT }]);
   context.after(() => started.close());
   return { ...started, port: started.caller.addresses.upstreams[0]?.port ?? 0 };
+}
+
+/** Just enough of SMTP (RFC 5321): every line is noted and answered. */
+function smtp(socket: Socket, received: string[]): void {
+  let text = "";
+  let inData = false;
+  socket.write("220 mail.test\r\n");
+  socket.on("data", (chunk: Buffer) => {
+    text += chunk.toString("latin1");
+    for (let end = text.indexOf("\r\n"); end >= 0; end = text.indexOf("\r\n")) {
+      const line = text.slice(0, end);
+      text = text.slice(end + 2);
+      received.push(line);
+      if (inData && line !== ".") continue;
+      inData = line === "DATA";
+      if (line === "QUIT") socket.end("221 bye\r\n");
+      else socket.write(inData ? "354 go on\r\n" : "250 ok\r\n");
+    }
+  });
 }
 
 describe("an opaque service", () => {
@@ -193,6 +217,64 @@ describe("a service whose protocol is to be detected", () => {
     await until("it is answered", () => client.text === "got it");
     assert.equal(application.peers[0]?.text, "\x00binary");
     assert.ok(performance.now() - startedAt < 800);
+  });
+
+  it("passes TLS through untouched, to where its other end is", async (context) => {
+    // With a key known to both there is no need for certificates.
+    const key = { psk: Buffer.alloc(16, 7), identity: "caller" };
+    const ciphers = "PSK-AES128-GCM-SHA256";
+    const server = tls.createServer({ ciphers, maxVersion: "TLSv1.2", pskCallback: () => key.psk }, (socket) =>
+      socket.pipe(socket),
+    );
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    context.after(() => server.close());
+    const { port } = await mesh(context, "detect", { port: (server.address() as AddressInfo).port });
+    const client = tls.connect({
+      host: "127.0.0.1",
+      port,
+      ciphers,
+      maxVersion: "TLSv1.2",
+      pskCallback: () => key,
+      checkServerIdentity: () => undefined,
+    });
+    context.after(() => client.destroy());
+    let text = "";
+    client.on("data", (chunk: Buffer) => (text += chunk.toString("latin1")));
+    client.write("x".repeat(100_000));
+    await until("the echo is here", () => text.length === 100_000);
+    client.end();
+    await once(client, "close");
+  });
+
+  it("carries mail from a real client to a server that speaks first", needs("curl"), async (context) => {
+    const received: string[] = [];
+    const application = await rawServer(context, ({ socket }) => smtp(socket, received));
+    const { port, ...of } = await mesh(context, "detect", application);
+    const words = [
+      "-sS",
+      "--mail-from",
+      "a@test",
+      "--mail-rcpt",
+      "b@test",
+      "-T",
+      "-",
+      `smtp://127.0.0.1:${port}/caller`,
+    ];
+    await output("curl", words, "Subject: hello\r\n\r\nIt came through.\r\n");
+    assert.deepEqual(received, [
+      "EHLO caller",
+      "MAIL FROM:<a@test>",
+      "RCPT TO:<b@test>",
+      "DATA",
+      "Subject: hello",
+      "",
+      "It came through.",
+      ".",
+      "QUIT",
+    ]);
+    const timeouts = metricSum(await of.metrics("caller"), "outbound_tcp_detect_http_results_total", '"read_timeout"');
+    assert.equal(timeouts, 0, "nobody waited for the time of detection to pass");
   });
 
   it("is HTTP for HTTP", async (context) => {
