@@ -277,6 +277,53 @@ describe("a service whose protocol is to be detected", () => {
     assert.equal(timeouts, 0, "nobody waited for the time of detection to pass");
   });
 
+  it("leaves nothing behind, whatever callers and the service do while it is being found out", async (context) => {
+    const greetings = [
+      (socket: Socket) => socket.write("220 hello"),
+      (socket: Socket) => socket.write("HTTP/1.1 408 Request Timeout\r\n\r\n"),
+      (socket: Socket) => socket.end(),
+      (socket: Socket) => socket.resetAndDestroy(),
+      () => {},
+    ];
+    let greeted = 0;
+    const application = await rawServer(context, ({ socket }) => {
+      socket.on("end", () => socket.end());
+      greetings[greeted++ % greetings.length]?.(socket);
+    });
+    const { port, ...of } = await mesh(context, "detect", application);
+    const acts: ((socket: Socket) => void)[] = [
+      (socket) => socket.write("GET / HTTP/1.1\r\nHost: db\r\n\r\n"),
+      (socket) => socket.write("GE"),
+      (socket) => socket.write("\x00binary"),
+      (socket) => socket.end(),
+      (socket) => socket.resetAndDestroy(),
+      () => {},
+    ];
+    const clients: Socket[] = [];
+    for (let i = 0; i < 60; i++) {
+      const { socket } = await rawConnect(context, port);
+      clients.push(socket);
+      // At once, about when the server is being dialled, or after it has been.
+      setTimeout(() => acts[i % acts.length]?.(socket), [0, LISTEN_AHEAD_MS, 2.5 * LISTEN_AHEAD_MS][i % 3]);
+    }
+    await until("all is decided", async () => {
+      const text = await of.metrics("caller");
+      const decided = metricSum(text, "outbound_tcp_detect_http_duration_seconds_count");
+      return decided + metricSum(text, "tcp_close_total", 'peer="src"') >= clients.length;
+    });
+    for (const socket of clients) socket.resetAndDestroy();
+    await until(
+      "no connection is open at the service, and in the sidecars none but the one between them that is kept for HTTP",
+      async () => {
+        const open = async (workload: string): Promise<number> =>
+          metricSum(await of.metrics(workload), "tcp_open_connections", 'peer="src"');
+        const atService = application.peers.filter(({ closed }) => closed === "");
+        return (await open("caller")) === 0 && (await open("db-1")) <= 1 && atService.length === 0;
+      },
+      10_000,
+    );
+  });
+
   it("is HTTP for HTTP", async (context) => {
     const application = await rawServer(context, ({ socket }) => {
       socket.once("data", () => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
