@@ -312,11 +312,11 @@ describe("a service whose protocol is to be detected", () => {
       return decided + metricSum(text, "tcp_close_total", 'peer="src"') >= clients.length;
     });
     for (const socket of clients) socket.resetAndDestroy();
+    const open = async (workload: string): Promise<number> =>
+      metricSum(await of.metrics(workload), "tcp_open_connections", 'peer="src"');
     await until(
       "no connection is open at the service, and in the sidecars none but the one between them that is kept for HTTP",
       async () => {
-        const open = async (workload: string): Promise<number> =>
-          metricSum(await of.metrics(workload), "tcp_open_connections", 'peer="src"');
         const atService = application.peers.filter(({ closed }) => closed === "");
         return (await open("caller")) === 0 && (await open("db-1")) <= 1 && atService.length === 0;
       },
