@@ -102,8 +102,8 @@ class DetectingSession implements Session, FarSideOwner {
     this.#serverSpoke = detectProtocol(connection, { timeoutMs, clock, onClose }, (detection) =>
       this.#decide(detection),
     );
-    // After the poll for input: the caller's bytes may be here, and only we were busy for so long.
     if (opaque === undefined) return;
+    // After the poll for input: the caller's bytes may be here, and only we were busy for so long.
     this.#aheadTimer = clock.after(LISTEN_AHEAD_MS, () => setImmediate(() => this.#listenAhead()));
   }
 
