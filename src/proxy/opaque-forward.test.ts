@@ -20,6 +20,7 @@ import { ProxyMetrics } from "./metrics.ts";
 import { forwardOpaque, OPAQUE_IDLE_MS } from "./opaque-forward.ts";
 import { openUpstream, outboundBackend } from "./outbound.ts";
 import { Services } from "./outbound/services.ts";
+import type { OpaqueService } from "./serve.ts";
 import { fakeEndpoint } from "./testing/fake-world.ts";
 
 const QUARTER_MS = OPAQUE_IDLE_MS / 4;
@@ -36,6 +37,7 @@ interface World {
   readonly clock: VirtualClock;
   readonly context: ProxyContext;
   readonly backend: Backend;
+  readonly opaque: OpaqueService;
   /** Joins one more client to the backend. */
   readonly open: (first?: string, ended?: boolean) => Promise<Opened>;
   /** `outbound_tcp_errors_total` of one kind. */
@@ -68,6 +70,7 @@ function world(context: TestContext, policy: Partial<BackendPolicy>, ...servers:
     clock,
     context: proxy,
     backend,
+    opaque,
     async open(first = "", ended = false) {
       const [client, near] = await connectedPair(context);
       let done = 0;
@@ -112,6 +115,25 @@ describe("a byte stream", () => {
     assert.equal(errors("idle_timeout"), 1);
     assert.equal(backend.inFlight, 0);
     assert.equal(clock.pending, 0);
+  });
+
+  it("is cut as well when only the far side is left, which does not read", async (context) => {
+    const server = await rawServer(context, ({ socket }) => socket.pause().end());
+    const { clock, opaque } = world(context, {}, server);
+    let connected = false;
+    const ahead = opaque.dialAhead({ onConnected: () => (connected = true), onSpoke() {}, onFailed() {} });
+    await until("there is a far side", () => connected);
+    ahead?.connection?.write(Buffer.alloc(32 * 1024 * 1024));
+    const [client, near] = await connectedPair(context);
+    let done = 0;
+    opaque.serve(near, Buffer.alloc(0), false, ahead, () => done++);
+    client.resume();
+    client.end();
+    await until("the near side is gone in good order", () => near.closed && client.closed);
+    assert.ok((ahead?.connection?.unsentBytes ?? 0) > 0);
+    assert.equal(done, 0);
+    clock.advance(OPAQUE_IDLE_MS + QUARTER_MS);
+    await until("it is over", () => done === 1);
   });
 
   it("is left alone as long as either side says something within the hour", async (context) => {

@@ -98,9 +98,8 @@ class OpaqueSession implements Session, FarSideOwner {
   /** A byte stream has no good moment to end, so it is left alone until the grace period is over. */
   shutdown(): void {}
 
-  /** With RST: a stream that is cut must not look whole. */
   destroy(): void {
-    this.#near.reset();
+    this.#cut();
   }
 
   onConnected(): void {
@@ -125,8 +124,8 @@ class OpaqueSession implements Session, FarSideOwner {
     this.#first = this.#far.first = NOTHING;
     if (this.#nearEnded) far.end();
     if (this.#far.ended) near.end();
-    splice(near, far, { onClose: () => this.#finish() });
     this.#watch(far, near.bytesRead + far.bytesRead, 0);
+    splice(near, far, { onClose: () => this.#finish() });
   }
 
   #watch(far: Connection, bytesBefore: number, looks: number): void {
@@ -134,18 +133,24 @@ class OpaqueSession implements Session, FarSideOwner {
       const bytes = this.#near.bytesRead + far.bytesRead;
       if (bytes !== bytesBefore) this.#watch(far, bytes, 0);
       else if (looks + 1 < IDLE_LOOKS) this.#watch(far, bytes, looks + 1);
-      else this.#cut();
+      else this.#silent();
     });
   }
 
-  #cut(): void {
+  #silent(): void {
     this.#count("idle_timeout");
     this.#context.logger.info("a connection was silent for too long", {
       hop: this.#direction,
       peer: `${this.#near.remoteAddress}:${this.#near.remotePort}`,
       seconds: OPAQUE_IDLE_MS / 1_000,
     });
+    this.#cut();
+  }
+
+  /** With RST, for a stream that is cut must not look whole; and both, since either may be gone before the other. */
+  #cut(): void {
     this.#near.reset();
+    this.#far.connection?.reset();
   }
 
   #count(error: string): void {
