@@ -16,6 +16,12 @@ export const DETECT_TIMEOUT_MS = 1_000;
  */
 export const FIRST_BYTES_TIMEOUT_MS = 60_000;
 
+/**
+ * A request line that names another protocol than HTTP ("DESCRIBE rtsp://a/ RTSP/1.0", "INVITE sip:a SIP/2.0", a preface
+ * that is not HTTP/2's): an answer in HTTP would be taken for one in that protocol, so the connection is just closed.
+ */
+const OTHER_PROTOCOL = /^[^ \r\n]+ [^ \r\n]+ (?!HTTP)[^ \r\n]+\r?\n/i;
+
 /** Passes bytes through; `first` was read already. */
 export type ServeOpaque = (connection: Connection, first: Buffer, ended: boolean, done: () => void) => Session;
 
@@ -23,7 +29,7 @@ export type ServeOpaque = (connection: Connection, first: Buffer, ended: boolean
  * Detects the protocol and serves accordingly.
  *
  * @param opaque what to do with bytes that are not HTTP; undefined: there is nothing but HTTP here, so whoever does not
- *   speak it is told so in HTTP, but for TLS, where that would be read as noise
+ *   speak it is told so in HTTP, but for TLS and request lines of other protocols, where that would be read as noise
  */
 export function serveDetected(
   connection: Connection,
@@ -121,7 +127,7 @@ class DetectingSession implements Session {
       found: protocol === "tls" ? "TLS" : first.subarray(0, 16).toString("latin1"),
     });
     // The codec says what is wrong with it.
-    if (protocol === "opaque") this.#serve("http1", first, ended);
+    if (protocol === "opaque" && !OTHER_PROTOCOL.test(first.toString("latin1"))) this.#serve("http1", first, ended);
     else this.#close();
   }
 
