@@ -145,6 +145,9 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
     this.#keepAlive?.answered();
   }
 
+  /** @internal The pool decides how long an unused connection is kept. */
+  idle(): void {}
+
   protected onStreamGone(stream: AnyStream): void {
     this.reused ||= stream.remoteEnded;
     this.finishIfDone();

@@ -20,6 +20,11 @@ export class ClosedStreams {
     this.#endedByPeer[place] = endedByPeer ? 1 : 0;
   }
 
+  /** Streams that were closed so far. */
+  get count(): number {
+    return this.#count;
+  }
+
   /** True once streams have been forgotten. */
   get incomplete(): boolean {
     return this.#count > CLOSED_STREAMS_MAX;

@@ -38,9 +38,9 @@ describe("Http2ServerConnection", () => {
     const settings = new Map<number, number>();
     for (let at = 0; at < payload.length; at += 6) settings.set(payload.readUInt16BE(at), payload.readUInt32BE(at + 2));
     assert.equal(settings.get(SettingId.maxConcurrentStreams), defaultHttpLimits.concurrentStreams);
-    assert.equal(settings.get(SettingId.initialWindowSize), 256 * 1024);
+    assert.equal(settings.get(SettingId.initialWindowSize), 64 * 1024);
     assert.equal(settings.get(SettingId.maxHeaderListSize), defaultHttpLimits.headBytes);
-    assert.equal(readUint32((await peer.next(FrameType.windowUpdate, 0)).payload, 0), 1024 * 1024 - 65_535);
+    assert.equal(readUint32((await peer.next(FrameType.windowUpdate, 0)).payload, 0), 16 * 1024 * 1024 - 65_535);
   });
 
   it("hands a request out and sends the answer", async () => {
@@ -461,7 +461,7 @@ describe("Http2ServerConnection", () => {
         const { peer } = await serverUnderTest({ clock, limits });
         await peer.settled();
         peer.send(send);
-        await until("it is being watched", () => clock.pending === 1);
+        await until("it is being watched", () => clock.pending === 2);
         clock.advance(4_999);
         assert.equal(peer.of(FrameType.goaway).length, 0);
         clock.advance(1);
@@ -474,7 +474,7 @@ describe("Http2ServerConnection", () => {
       const { peer, requests } = await serverUnderTest({ clock, limits });
       const head = frames.headers(1, POST, OPEN);
       peer.send(head.subarray(0, 20));
-      await until("it is being watched", () => clock.pending === 1);
+      await until("it is being watched", () => clock.pending === 2);
       clock.advance(4_000);
       peer.send(head.subarray(20), frames.data(1, "half of it").subarray(0, 12));
       await until("the request is there", () => requests.length === 1);
@@ -509,7 +509,7 @@ describe("Http2ServerConnection", () => {
       const clock = new VirtualClock();
       const { peer } = await serverUnderTest({ clock, limits }, undefined, true);
       peer.send(Buffer.from(CLIENT_PREFACE));
-      await until("it is being watched", () => clock.pending === 1);
+      await until("it is being watched", () => clock.pending === 3);
       clock.advance(5_000);
       assert.equal(await peer.goaway(), "PROTOCOL_ERROR");
     });
@@ -518,7 +518,7 @@ describe("Http2ServerConnection", () => {
       const clock = new VirtualClock();
       const { peer } = await serverUnderTest({ clock, limits }, undefined, true);
       peer.send(Buffer.from("PRI * HTTP"));
-      await until("it is being watched", () => clock.pending === 1);
+      await until("it is being watched", () => clock.pending === 3);
       clock.advance(5_000);
       assert.equal(await peer.goaway(), "PROTOCOL_ERROR");
     });

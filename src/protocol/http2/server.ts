@@ -114,6 +114,11 @@ export class Http2ServerConnection extends Http2Session implements ServerConnect
     if (this.#shutdownTimer !== undefined) this.#fixLastStream();
   }
 
+  /** @internal */
+  idle(): void {
+    this.shutdown();
+  }
+
   protected onStreamGone(): void {
     this.finishIfDone();
   }
