@@ -109,8 +109,9 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
     if (this.isIdle(streamId)) return this.fail(ErrorCode.protocolError, "HEADERS on a stream that was never opened");
     // Of streams given up the answer may still be on its way.
     if (this.closedStreams.endOf(streamId) === "ended by the peer") {
-      this.fail(ErrorCode.streamClosed, "HEADERS on a closed stream");
+      return this.fail(ErrorCode.streamClosed, "HEADERS on a closed stream");
     }
+    return this.countUseless("HEADERS on closed streams");
   }
 
   protected isIdle(streamId: number): boolean {
@@ -176,7 +177,10 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
       return;
     }
     stream.headReceived = true;
-    if (!stream.isHead && head.status !== 304) {
+    // These answers have no content, whatever their Content-Length says (RFC 9110 §6.4.1).
+    if (stream.isHead || head.status === 304 || head.status === 204) {
+      stream.expectedBytes = 0;
+    } else {
       if (end && block.contentLength > 0) {
         return this.failStream(stream, ErrorCode.protocolError, "content-length without content");
       }

@@ -18,7 +18,7 @@ import { VirtualClock } from "../../net/virtual-clock.ts";
 import { ResetCause } from "../exchange.ts";
 import { defaultHttpLimits } from "../limits.ts";
 import { CLIENT_PREFACE, ErrorCode, Flag, FrameType, readUint32, SettingId } from "./frames.ts";
-import { LINGER_MS } from "./session.ts";
+import { LINGER_MS, SETTINGS_ACK_MS } from "./session.ts";
 import { SHUTDOWN_NOTICE_MS } from "./server.ts";
 
 const OPEN = Flag.endHeaders;
@@ -210,6 +210,11 @@ describe("Http2ServerConnection", () => {
   const connectionErrors: [what: string, send: Buffer[], code: string][] = [
     ["DATA on stream 0", [frames.data(0, "x")], "PROTOCOL_ERROR"],
     ["HEADERS on stream 0", [frames.headers(0, GET)], "PROTOCOL_ERROR"],
+    [
+      "PRIORITY of wrong length on an idle stream",
+      [frame(FrameType.priority, 0, 1, Buffer.alloc(4))],
+      "FRAME_SIZE_ERROR",
+    ],
     ["PRIORITY on stream 0", [frame(FrameType.priority, 0, 0, Buffer.alloc(5))], "PROTOCOL_ERROR"],
     ["RST_STREAM on stream 0", [frames.reset(0, 8)], "PROTOCOL_ERROR"],
     ["SETTINGS on a stream", [frame(FrameType.settings, 0, 1)], "PROTOCOL_ERROR"],
@@ -341,7 +346,11 @@ describe("Http2ServerConnection", () => {
       [frames.headers(1, GET), frame(FrameType.priority, 0, 1, Buffer.concat([uint32(1), Buffer.from([0])]))],
       "PROTOCOL_ERROR",
     ],
-    ["PRIORITY of wrong length", [frame(FrameType.priority, 0, 1, Buffer.alloc(4))], "FRAME_SIZE_ERROR"],
+    [
+      "PRIORITY of wrong length",
+      [frames.headers(1, GET), frame(FrameType.priority, 0, 1, Buffer.alloc(4))],
+      "FRAME_SIZE_ERROR",
+    ],
     ["DATA after END_STREAM", [frames.headers(1, GET), frames.data(1, "x")], "STREAM_CLOSED"],
     ["HEADERS after END_STREAM", [frames.headers(1, GET), frames.headers(1, ["a", "b"])], "STREAM_CLOSED"],
     [
@@ -514,6 +523,18 @@ describe("Http2ServerConnection", () => {
       assert.equal(await peer.goaway(), "PROTOCOL_ERROR");
     });
 
+    it("ends a connection whose peer does not acknowledge our settings", async () => {
+      const clock = new VirtualClock();
+      const { peer } = await serverUnderTest({ clock }, undefined, true);
+      peer.send(Buffer.from(CLIENT_PREFACE), frames.settings());
+      await peer.settled();
+      clock.advance(SETTINGS_ACK_MS - 1);
+      await peer.settled();
+      assert.equal(peer.of(FrameType.goaway).length, 0);
+      clock.advance(1);
+      assert.equal(await peer.goaway(), "SETTINGS_TIMEOUT");
+    });
+
     it("ends a connection that stops within the preface", async () => {
       const clock = new VirtualClock();
       const { peer } = await serverUnderTest({ clock, limits }, undefined, true);
@@ -540,8 +561,10 @@ describe("Http2ServerConnection", () => {
       await until("the last stream is fixed", () => peer.of(FrameType.goaway).length === 2);
       assert.equal(lastOf(under, 1), 3);
       assert.equal(requests.length, 2);
-      peer.send(frames.headers(5, GET));
+      const late = [frames.headers(5, POST, OPEN), frames.data(5, "x"), frames.windowUpdate(5, 1), frames.reset(5, 8)];
+      peer.send(...late);
       await peer.settled();
+      assert.equal(peer.of(FrameType.goaway).length, 2, "what follows on them does not break the connection");
       assert.equal(requests.length, 2, "later ones are not looked at");
       requests[0]?.stream.sendHead(ok, true);
       requests[1]?.stream.sendHead(ok, true);

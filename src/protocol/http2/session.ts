@@ -171,9 +171,9 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning, H
   onEnd(): void {
     if (this.dead) return;
     this.closing = true;
-    // Nothing more comes: streams that wait for input are lost, answers may be finished.
+    // Nothing more comes: streams that wait for input or for a window are lost, other answers may be finished.
     for (const stream of this.streams.all()) {
-      if (!stream.remoteEnded || !this.#server)
+      if (!stream.remoteEnded || !this.#server || stream.heldBytes > stream.sendWindow)
         this.#lose(stream, new ResetCause("closed", "the peer has closed the connection"));
     }
     this.finishIfDone();
@@ -301,8 +301,10 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning, H
   /** @internal */
   streamError(streamId: number, code: number, detail: string): void {
     const stream = this.streams.get(streamId);
-    if (stream === undefined) this.refuseStream(streamId, code);
-    else this.failStream(stream, code, detail);
+    // RST_STREAM is not for idle streams: the connection suffers instead (RFC 9113 §6.4).
+    if (stream !== undefined) this.failStream(stream, code, detail);
+    else if (this.isIdle(streamId)) this.fail(code, detail);
+    else this.refuseStream(streamId, code);
   }
 
   /** @internal */
@@ -514,9 +516,8 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning, H
 
   /** More than a few: as many as what we have sent and completed accounts for are forgotten, others are useless. */
   #countWindowUpdates(): void {
-    const accounted = UPDATES_PER_DATA_FRAME * this.scheduler.framesSent;
+    this.#windowUpdates -= UPDATES_PER_DATA_FRAME * this.scheduler.framesSent;
     this.scheduler.framesSent = 0;
-    this.#windowUpdates = Math.max(0, this.#windowUpdates - accounted);
     if (this.#windowUpdates > USELESS_FRAMES_MAX) this.countUseless("WINDOW_UPDATE frames");
   }
 
