@@ -48,6 +48,8 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning, H
   readonly scheduler: SendScheduler;
   /** @internal The initial window that the peer gives to each stream. */
   peerStreamWindow = DEFAULT_WINDOW_BYTES;
+  /** The same while a SETTINGS frame is read, which may name it more than once: each change is a walk over all streams. */
+  #newStreamWindow = DEFAULT_WINDOW_BYTES;
 
   protected readonly connection: Connection;
   protected readonly writer: FrameWriter;
@@ -322,7 +324,7 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning, H
   /** @internal */
   setting(id: number, value: number): void {
     if (id === SettingId.headerTableSize) this.writer.encoder.setPeerTableBytes(value);
-    else if (id === SettingId.initialWindowSize) this.#changeStreamWindows(value);
+    else if (id === SettingId.initialWindowSize) this.#newStreamWindow = value;
     else this.onPeerSetting(id, value);
   }
 
@@ -335,6 +337,8 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning, H
 
   /** @internal */
   settingsEnd(): void {
+    if (this.#newStreamWindow !== this.peerStreamWindow) this.#changeStreamWindows(this.#newStreamWindow);
+    if (this.dead) return;
     this.writer.settingsAck();
     this.countUseless("SETTINGS frames");
     this.onPeerSettings();
