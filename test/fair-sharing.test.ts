@@ -31,6 +31,11 @@ describe("stuck readers", () => {
     server.closeAllConnections();
   });
 
+  const get = async (octets: number, agent: http.Agent | false): Promise<http.IncomingMessage> => {
+    const request = http.get(`${mesh.outbound}/${octets}`, { headers: { Host: "price" }, agent });
+    return ((await once(request, "response")) as [http.IncomingMessage])[0];
+  };
+
   /** Connections between the two sidecars. */
   const between = async (): Promise<number> =>
     metricSum(await mesh.metrics("caller"), "tcp_open_connections", 'peer="dst"', 'direction="outbound"');
@@ -51,17 +56,7 @@ describe("stuck readers", () => {
   it("of HTTP/1 do not hold up others behind the same sidecars", async (context) => {
     const agent = new http.Agent({ keepAlive: true, maxSockets: 16 });
     context.after(() => agent.destroy());
-    const get = async (octets: number, through?: http.Agent): Promise<http.IncomingMessage> => {
-      const options = {
-        headers: { Host: "price" },
-        ...(through === undefined ? { agent: false } : { agent: through }),
-      };
-      const [response] = (await once(http.get(`${mesh.outbound}/${octets}`, options), "response")) as [
-        http.IncomingMessage,
-      ];
-      return response;
-    };
-    const stuck = await Promise.all(Array.from({ length: STUCK }, () => get(64 * MIB)));
+    const stuck = await Promise.all(Array.from({ length: STUCK }, () => get(64 * MIB, false)));
     for (const response of stuck) response.pause();
     await standsStill();
     const sizes = await Promise.all(
@@ -79,9 +74,9 @@ describe("stuck readers", () => {
   it("of HTTP/2 do not hold up others of their own connection", async (context) => {
     const session = http2.connect(mesh.outbound);
     context.after(() => session.destroy());
-    const get = (octets: number): http2.ClientHttp2Stream =>
+    const ask = (octets: number): http2.ClientHttp2Stream =>
       session.request({ ":path": `/${octets}`, ":authority": "price" });
-    const stuck = Array.from({ length: STUCK }, () => get(64 * MIB));
+    const stuck = Array.from({ length: STUCK }, () => ask(64 * MIB));
     for (const stream of stuck) {
       stream.on("error", () => {});
       await once(stream, "response");
@@ -91,7 +86,7 @@ describe("stuck readers", () => {
     const sizes = await Promise.all(
       Array.from({ length: OTHERS }, async () => {
         let received = 0;
-        for await (const chunk of get(MIB)) received += (chunk as Buffer).length;
+        for await (const chunk of ask(MIB)) received += (chunk as Buffer).length;
         return received;
       }),
     );

@@ -28,7 +28,7 @@ const times = (count: number, bytes: (i: number) => Buffer): Buffer =>
 const id = (i: number): number => 2 * i + 1;
 
 /** A flood within one connection: what comes before it, and what is sent again and again. */
-type Flood = readonly [what: string, told: string, count: number, bytes: (i: number) => Buffer, opening?: Buffer];
+type Flood = readonly [what: string, code: string, count: number, bytes: (i: number) => Buffer, opening?: Buffer];
 
 const GREETING = frames.headers(1, post("/silence"), OPEN);
 const fragment = headerBlock(...get("/"));
@@ -205,15 +205,15 @@ describe("a sidecar process bears HTTP/2", () => {
     assert.ok(cost.cpuSeconds < cpuSeconds, `${cost.cpuSeconds} s of processor time`);
   };
 
-  for (const [what, told, count, bytes, opening] of FLOODS) {
-    it(`${what}: ${told}`, async () => {
+  for (const [what, code, count, bytes, opening] of FLOODS) {
+    it(`${what}: ${code}`, async () => {
       const flood = times(count, bytes);
       await bear(async () => {
         for (let connection = 0; connection < 3; connection++) {
           const peer = await target.attacker();
           if (opening !== undefined) peer.send(opening);
           peer.send(flood);
-          assert.equal(await lastGoaway(peer), told);
+          await told(peer, code);
           await until("it is closed", () => peer.closed);
         }
       });
@@ -252,7 +252,6 @@ describe("a sidecar process bears HTTP/2", () => {
   it("priorities: a tree of them changes nothing about who is served", async () => {
     await bear(async () => {
       const peer = await target.attacker();
-      const priority = (parent: number): Buffer => Buffer.concat([uint32(0x8000_0000 + parent), Buffer.from([255])]);
       for (let i = 0; i < 500; i++) {
         const payload = Buffer.concat([priority(i === 0 ? 0 : id(i - 1)), headerBlock(...get("/"))]);
         peer.send(frame(FrameType.headers, OPEN | END | Flag.priority, id(i), payload));
@@ -326,26 +325,22 @@ describe("a sidecar process bears HTTP/2", () => {
 
   it("slowness: no settings, no acknowledgement, a head that does not end; each is told in ten seconds", async () => {
     await bear(async () => {
-      const told: Promise<void>[] = [];
-      const expect = async (peer: RawPeer, code: string): Promise<void> => {
-        await until(code, () => peer.of(FrameType.goaway).length > 0, 30_000);
-        assert.equal(await peer.goaway(), code);
-      };
+      const all: Promise<void>[] = [];
       for (let i = 0; i < 50; i++) {
         const silent = await target.silent();
         silent.send(Buffer.from(CLIENT_PREFACE));
-        told.push(expect(silent, "SETTINGS_TIMEOUT"));
+        all.push(told(silent, "SETTINGS_TIMEOUT"));
         const deaf = await target.silent();
         deaf.send(Buffer.from(CLIENT_PREFACE), frames.settings());
-        told.push(expect(deaf, "SETTINGS_TIMEOUT"));
+        all.push(told(deaf, "SETTINGS_TIMEOUT"));
         const slow = await target.attacker();
         slow.send(frames.headers(1, get("/"), 0));
-        told.push(expect(slow, "PROTOCOL_ERROR"));
+        all.push(told(slow, "PROTOCOL_ERROR"));
         const torn = await target.attacker();
         torn.send(frames.headers(1, get("/")).subarray(0, 12));
-        told.push(expect(torn, "PROTOCOL_ERROR"));
+        all.push(told(torn, "PROTOCOL_ERROR"));
       }
-      await Promise.all(told);
+      await Promise.all(all);
     });
   });
 });
@@ -355,7 +350,13 @@ function resets(peers: readonly RawPeer[]): number[] {
   return peers.flatMap((peer) => peer.of(FrameType.rstStream).map(({ payload }) => payload.readUInt32BE(0)));
 }
 
-async function lastGoaway(peer: RawPeer): Promise<string> {
-  await until("GOAWAY", () => peer.of(FrameType.goaway).length > 0, 20_000);
-  return peer.goaway();
+/** Waits until the peer is told the end of the connection, with this code. */
+async function told(peer: RawPeer, code: string): Promise<void> {
+  await until("GOAWAY", () => peer.of(FrameType.goaway).length > 0, 30_000);
+  assert.equal(await peer.goaway(), code);
+}
+
+/** The priority of a stream: exclusive, below another, as heavy as can be. */
+function priority(parent: number): Buffer {
+  return Buffer.concat([uint32(0x8000_0000 + parent), Buffer.from([255])]);
 }

@@ -20,19 +20,19 @@ async function dial(target: UnderAttack): Promise<{ socket: net.Socket; text: ()
   return { socket, text: () => text, ended: () => ended };
 }
 
+function assertBorne(cost: Cost, memoryMib: number, cpuSeconds: number): void {
+  assert.deepEqual(cost.failed, [], "no honest request has failed");
+  assert.ok(cost.slowestMs < LATENCY_MS, `an honest request took ${cost.slowestMs} ms`);
+  assert.ok(cost.memoryMib < memoryMib, `${cost.memoryMib} MiB more`);
+  assert.ok(cost.cpuSeconds < cpuSeconds, `${cost.cpuSeconds} s of processor time`);
+}
+
 describe("a sidecar process bears HTTP/1", () => {
   let target: UnderAttack;
   before(async () => {
     target = await startUnderAttack();
   });
   after(() => target.close());
-
-  const assertBorne = (cost: Cost, memoryMib: number, cpuSeconds: number): void => {
-    assert.deepEqual(cost.failed, [], "no honest request has failed");
-    assert.ok(cost.slowestMs < LATENCY_MS, `an honest request took ${cost.slowestMs} ms`);
-    assert.ok(cost.memoryMib < memoryMib, `${cost.memoryMib} MiB more`);
-    assert.ok(cost.cpuSeconds < cpuSeconds, `${cost.cpuSeconds} s of processor time`);
-  };
 
   it("slow heads, octet by octet on 500 connections: 408 after ten seconds", async () => {
     const cost = await target.bear(async () => {

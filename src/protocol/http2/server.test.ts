@@ -43,6 +43,14 @@ describe("Http2ServerConnection", () => {
     assert.equal(readUint32((await peer.next(FrameType.windowUpdate, 0)).payload, 0), 16 * 1024 * 1024 - 65_535);
   });
 
+  it("drops what would frame or route a message from its trailers", async () => {
+    const { peer, requests } = await serverUnderTest();
+    peer.send(frames.headers(1, POST, OPEN));
+    peer.send(frames.headers(1, ["content-length", "5", "a", "b", "host", "other"]));
+    await until("they are there", () => requests[0]?.receiver.trailers !== undefined);
+    assert.deepEqual(requests[0]?.receiver.trailers, ["a", "b"]);
+  });
+
   it("hands a request out and sends the answer", async () => {
     const { peer, requests, server } = await serverUnderTest();
     peer.send(frames.headers(1, [...GET, "accept", "*/*"]));
