@@ -7,7 +7,7 @@ import { type Cost, startUnderAttack, type UnderAttack } from "./support/under-a
 import { until } from "./support/until.ts";
 
 /** Milliseconds that an honest request may take meanwhile. The machine may be busy with other tests. */
-const LATENCY_MS = 3_000;
+const LATENCY_MS = 5_000;
 
 /** A connection with what it has received. */
 async function dial(target: UnderAttack): Promise<{ socket: net.Socket; text: () => string; ended: () => boolean }> {

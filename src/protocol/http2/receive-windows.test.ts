@@ -50,8 +50,9 @@ describe("receive windows", () => {
     assert.equal(consume(windows, stream, 1), FIRST / 2 + FIRST);
   });
 
-  it("are halved when the reader has waited, down to the first size", () => {
-    const windows = new ReceiveWindows(FIRST, new VirtualClock());
+  it("are halved when the reader has waited, down to the first size, and do not grow for a while", () => {
+    const clock = new VirtualClock();
+    const windows = new ReceiveWindows(FIRST, clock);
     const stream = newStream();
     for (let i = 0; i < 2; i++) consume(windows, stream, stream.windowBytes >> 1);
     assert.equal(stream.windowBytes, 4 * FIRST);
@@ -64,6 +65,12 @@ describe("receive windows", () => {
     }
     assert.deepEqual(sizes, [2, 1, 1]);
     assert.equal(windows.grownBytes, 0);
+    clock.advance(FAST_MS - 1);
+    consume(windows, stream, FIRST / 2);
+    assert.equal(stream.windowBytes, FIRST);
+    clock.advance(1);
+    consume(windows, stream, FIRST / 2);
+    assert.equal(stream.windowBytes, 2 * FIRST);
   });
 
   it("are halved when the stream has become slow, so that chatter does not keep what bulk needs", () => {

@@ -4,7 +4,7 @@
  * A window that never changes is wrong on one side or the other: small, it holds a fast stream over a slow link to one
  * window per round trip; large, every reader that stops leaves that much of its stream with us. So a stream begins small,
  * and its window doubles with each credit as long as half of it is used up within a second by a reader that did not have
- * to wait. It is halved where the reader waited or the stream has become slow. No PING is needed for that, as gRPC's
+ * to wait for a second. It is halved where the reader waited or the stream has become slow. No PING is needed for that, as gRPC's
  * estimate does: what counts is not the round trip, but that the octets do not stay here.
  *
  * All streams of a connection share what they may have above their first window, so that a thousand readers which were fast
@@ -19,7 +19,10 @@ export const STREAM_WINDOW_BYTES_MAX = 4 * 1024 * 1024;
 /** Octets that all streams of one connection have together above their first windows. */
 export const GROWTH_BYTES_MAX = 16 * 1024 * 1024;
 
-/** Milliseconds within which half a window must be used up for it to grow: it holds what comes in two of these. */
+/**
+ * Milliseconds within which half a window must be used up for it to grow, so that it holds what comes in two of these; and
+ * for which its reader must not have waited.
+ */
 export const FAST_MS = 1_000;
 
 /** True when a receive window has been used up so far that giving credit is worth a frame. */
@@ -72,8 +75,10 @@ export class ReceiveWindows {
     const now = this.#clock.now();
     stream.creditedAt = now;
     stream.waited = false;
+    if (waited) stream.growsAfter = now + FAST_MS;
     const slow = creditedAt !== undefined && now - creditedAt > FAST_MS;
     if (waited || slow) return Math.max(this.#firstBytes - windowBytes, -(windowBytes >> 1));
+    if (now < stream.growsAfter) return 0;
     const room = Math.min(STREAM_WINDOW_BYTES_MAX - windowBytes, GROWTH_BYTES_MAX - this.#grownBytes);
     return Math.max(0, Math.min(windowBytes, room));
   }

@@ -59,6 +59,8 @@ export class Http2Stream<R extends BodyReceiver = BodyReceiver> implements HttpS
   uncredited = 0;
   /** @internal When credit was given last. */
   creditedAt: number | undefined = undefined;
+  /** @internal Before this time the window does not grow. */
+  growsAfter = 0;
   /** @internal */
   paused = false;
   /** @internal The reader has paused since the last credit. */
