@@ -422,6 +422,26 @@ describe("Http2ServerConnection", () => {
     assert.equal(peer.of(FrameType.goaway).length, 0);
   });
 
+  it("ignores flags that are not defined, and reserved bits", async () => {
+    const { peer, requests } = await serverUnderTest();
+    const block = headerBlock(...POST);
+    const reserved = 0x8000_0000;
+    peer.send(
+      frame(FrameType.settings, 0xfe, reserved),
+      frame(FrameType.headers, 0xd2, reserved + 1, block.subarray(0, 5)),
+      frame(FrameType.continuation, 0xff, reserved + 1, block.subarray(5)),
+      frame(FrameType.data, 0xf6, reserved + 1, Buffer.from("content")),
+      frame(FrameType.windowUpdate, 0xff, reserved + 1, uint32(reserved + 1)),
+      frame(FrameType.priority, 0xff, reserved + 1, Buffer.concat([uint32(reserved + 3), Buffer.from([1])])),
+      frame(FrameType.data, 0xf7, reserved + 1),
+      frame(FrameType.ping, 0xfe, reserved, Buffer.from("01234567")),
+    );
+    await until("the PING came back", () => peer.of(FrameType.ping).length === 1);
+    assert.equal(requests[0]?.receiver.content.toString(), "content");
+    assert.ok(requests[0]?.receiver.ended);
+    assert.equal(peer.of(FrameType.goaway).length + peer.of(FrameType.rstStream).length, 0);
+  });
+
   it("ignores frames in flight on a stream that it has reset", async () => {
     const { peer } = await serverUnderTest({}, ({ stream }) => stream.reset(new ResetCause("cancelled", "")));
     peer.send(frames.headers(1, POST, OPEN));
