@@ -18,7 +18,8 @@ import {
 import { until } from "../../../test/support/until.ts";
 import { VirtualClock } from "../../net/virtual-clock.ts";
 import { Flag, FrameType, SettingId } from "./frames.ts";
-import { IDLE_PATROLS, OWED_BYTES_MIN, PATROL_MS, STALLED_PATROLS } from "./patrol.ts";
+import { LOOK_MS, OWED_BYTES_MIN, STANDSTILLS_MAX } from "../standstill.ts";
+import { IDLE_LOOKS_MAX } from "./patrol.ts";
 
 const OPEN = Flag.endHeaders;
 const ok = responseHead(200);
@@ -45,7 +46,7 @@ async function looks(
   for (let i = 0; i < count; i++) {
     act();
     await peer.settled();
-    clock.advance(PATROL_MS);
+    clock.advance(LOOK_MS);
   }
   await peer.settled();
 }
@@ -56,7 +57,7 @@ describe("a stream", () => {
   it("whose peer opens no window for what it asked for is given up", async () => {
     const clock = new VirtualClock();
     const under = await owing(clock);
-    await looks(clock, under, STALLED_PATROLS);
+    await looks(clock, under, STANDSTILLS_MAX);
     assert.equal(under.peer.of(FrameType.rstStream).length, 0);
     await looks(clock, under, 1);
     assert.equal(await under.peer.reset(1), "ENHANCE_YOUR_CALM");
@@ -71,7 +72,7 @@ describe("a stream", () => {
     ] as const) {
       const clock = new VirtualClock();
       const under = await owing(clock);
-      await looks(clock, under, 2 * STALLED_PATROLS, () => {
+      await looks(clock, under, 2 * STANDSTILLS_MAX, () => {
         if (under.peer.of(FrameType.rstStream).length === 0) under.peer.send(frames.windowUpdate(1, octets));
       });
       assert.equal(under.peer.of(FrameType.rstStream).length, resets, `${octets} octets`);
@@ -81,9 +82,9 @@ describe("a stream", () => {
   it("is forgiven when its peer takes up again", async () => {
     const clock = new VirtualClock();
     const under = await owing(clock);
-    await looks(clock, under, STALLED_PATROLS);
+    await looks(clock, under, STANDSTILLS_MAX);
     under.peer.send(frames.windowUpdate(1, 2 * OWED_BYTES_MIN));
-    await looks(clock, under, STALLED_PATROLS);
+    await looks(clock, under, STANDSTILLS_MAX);
     assert.equal(under.peer.of(FrameType.rstStream).length, 0);
   });
 
@@ -93,7 +94,7 @@ describe("a stream", () => {
     under.peer.send(frames.headers(1, POST, OPEN), frames.headers(3, GET));
     await until("the requests are there", () => under.requests.length === 2);
     for (const { stream } of under.requests) stream.sendHead(ok, false);
-    await looks(clock, under, 3 * IDLE_PATROLS);
+    await looks(clock, under, 3 * IDLE_LOOKS_MAX);
     assert.equal(under.peer.of(FrameType.rstStream).length + under.peer.of(FrameType.goaway).length, 0);
     under.requests[0]?.stream.sendData(Buffer.from("at last"), true);
     await until("it is still there", () => under.peer.content(1) === "at last");
@@ -106,11 +107,11 @@ describe("a stream", () => {
     under.peer.send(frames.headers(1, post, OPEN), frames.headers(3, post, OPEN), frames.data(3, "x"));
     await until("the requests are there", () => under.requests.length === 2);
     under.requests[1]?.stream.pause();
-    await looks(clock, under, STALLED_PATROLS + 1, () => under.peer.send(frames.data(1, "x")));
+    await looks(clock, under, STANDSTILLS_MAX + 1, () => under.peer.send(frames.data(1, "x")));
     assert.equal(await under.peer.reset(1), "ENHANCE_YOUR_CALM");
     assert.equal(under.peer.of(FrameType.rstStream, 3).length, 0);
     under.requests[1]?.stream.resume();
-    await looks(clock, under, STALLED_PATROLS + 1);
+    await looks(clock, under, STANDSTILLS_MAX + 1);
     assert.equal(await under.peer.reset(3), "ENHANCE_YOUR_CALM");
   });
 
@@ -124,9 +125,9 @@ describe("a stream", () => {
     const stream = client.open(requestHead({ method: "POST" }), false, stuck);
     stream.sendData(Buffer.alloc(10_000), false);
     peer.send(frames.headers(1, [":status", "200", "content-length", "5"], OPEN));
-    for (let i = 0; i <= STALLED_PATROLS; i++) {
+    for (let i = 0; i <= STANDSTILLS_MAX; i++) {
       await peer.settled();
-      clock.advance(PATROL_MS);
+      clock.advance(LOOK_MS);
     }
     await until("it is told", () => stuck.resets.length === 1);
     assert.equal(stuck.resets[0]?.code, "overflow");
@@ -144,10 +145,10 @@ describe("a connection", () => {
     await until("the request is there", () => under.requests.length === 1);
     under.requests[0]?.stream.sendHead(ok, false);
     under.requests[0]?.stream.sendData(Buffer.alloc(70_000), true);
-    await looks(clock, under, STALLED_PATROLS, () => under.peer.send(frames.windowUpdate(0, 1)));
+    await looks(clock, under, STANDSTILLS_MAX, () => under.peer.send(frames.windowUpdate(0, 1)));
     assert.equal(under.peer.of(FrameType.goaway).length, 0);
     under.peer.send(frames.windowUpdate(0, 1));
-    clock.advance(PATROL_MS);
+    clock.advance(LOOK_MS);
     assert.equal(await under.peer.goaway(), "ENHANCE_YOUR_CALM");
   });
 
@@ -166,22 +167,22 @@ describe("a connection", () => {
       await new Promise((resolve) => setImmediate(resolve));
       return connection.congested && connection.unsentBytes > 1_000_000;
     });
-    for (let i = 0; i < STALLED_PATROLS; i++) clock.advance(PATROL_MS);
+    for (let i = 0; i < STANDSTILLS_MAX; i++) clock.advance(LOOK_MS);
     assert.equal(receiver.resets.length, 0);
-    clock.advance(PATROL_MS);
+    clock.advance(LOOK_MS);
     assert.equal(receiver.resets.length, 1);
-    clock.advance(PATROL_MS);
+    clock.advance(LOOK_MS);
     await until("it is cut, read or not", () => connection.closed);
   });
 
   it("without a stream is asked to leave after an hour, and not while one is used now and then", async () => {
     const clock = new VirtualClock();
     const under = await serverUnderTest({ clock });
-    await looks(clock, under, IDLE_PATROLS - 1);
+    await looks(clock, under, IDLE_LOOKS_MAX - 1);
     under.peer.send(frames.headers(1, GET), frames.reset(1, 8));
-    await looks(clock, under, IDLE_PATROLS);
+    await looks(clock, under, IDLE_LOOKS_MAX);
     assert.equal(under.peer.of(FrameType.goaway).length, 0);
-    clock.advance(PATROL_MS);
+    clock.advance(LOOK_MS);
     assert.equal(await under.peer.goaway(), "NO_ERROR");
   });
 });
