@@ -1,6 +1,6 @@
 /** What every kind of measurement gets. */
 import type { Options } from "./options.ts";
-import type { Backend } from "./subjects/backend.ts";
+import type { Backends } from "./subjects/backend.ts";
 import type { Tools } from "./tools.ts";
 
 export interface Bench {
@@ -8,8 +8,7 @@ export interface Bench {
   readonly tools: Tools;
   /** For generated configuration; removed at the end. */
   readonly folder: string;
-  /** Starts the back end when first asked; undefined where nginx is missing. */
-  readonly backend: () => Promise<Backend | undefined>;
+  readonly backends: Backends;
   /** One short line about what is going on. */
   readonly progress: (text: string) => void;
 }

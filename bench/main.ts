@@ -3,26 +3,16 @@ import { mkdtempSync, rmSync } from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
 
-import type { Bench } from "./bench.ts";
 import { aboutRun } from "./host.ts";
-import { type Options, parseOptions, USAGE, type Work } from "./options.ts";
+import { type Options, parseOptions, USAGE } from "./options.ts";
 import { coreTimes } from "./proc.ts";
 import { LOAD_CORE, run, stopAll } from "./processes.ts";
-import { formatReport, type Report, type Section } from "./report.ts";
-import { type Backend, startBackend } from "./subjects/backend.ts";
+import type { Report, Section } from "./report.ts";
+import { writeResults } from "./report-markdown.ts";
+import { formatReport } from "./report-text.ts";
+import { Backends } from "./subjects/backend.ts";
 import { findTools } from "./tools.ts";
-import { measureBulk } from "./works/bulk.ts";
-import { measureCpu } from "./works/cpu.ts";
-import { measureIdle } from "./works/idle.ts";
-import { measureLatency } from "./works/latency.ts";
-
-const MEASURE: Readonly<Record<Work, (bench: Bench) => Promise<Section | Section[] | undefined>>> = {
-  http1: (bench) => measureCpu(bench, "http1"),
-  http2: (bench) => measureCpu(bench, "http2"),
-  latency: measureLatency,
-  idle: measureIdle,
-  bulk: measureBulk,
-};
+import { estimate, MEASUREMENTS } from "./works.ts";
 
 async function measureAll(options: Options): Promise<Report> {
   if (process.platform !== "linux" || os.cpus().length < 2) {
@@ -36,24 +26,31 @@ async function measureAll(options: Options): Promise<Report> {
   const tools = await findTools();
   const folder = mkdtempSync(join(os.tmpdir(), "heddle-bench-"));
   process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
-  let backend: Promise<Backend> | undefined;
-  const bench: Bench = {
-    options,
-    tools,
-    folder,
-    async backend() {
-      const nginx = tools.path("nginx");
-      return nginx === undefined ? undefined : (backend ??= startBackend(nginx, folder));
-    },
-    progress: (text) => void process.stderr.write(`${elapsed(startedAt)} ${text}\n`),
-  };
+  const progress = (text: string): void => void process.stderr.write(`${elapsed(startedAt)} ${text}\n`);
+  const about = `${options.works.join(", ")}: about ${Math.ceil(estimate(options) / 60)} min`;
+  progress(tools.missing.length === 0 ? about : `${about}, less what is missing (${tools.missing.join(", ")})`);
+  let backends = new Backends(tools.path("nginx"), folder);
   const sections: Section[] = [];
+  const failed: string[] = [];
   for (const work of options.works) {
-    const measured = await MEASURE[work](bench);
-    if (measured === undefined) bench.progress(`${work}: left out, since something it needs is missing`);
-    else sections.push(...[measured].flat());
+    const begun = performance.now();
+    try {
+      const measured = await MEASUREMENTS[work].measure({ options, tools, folder, backends, progress });
+      const took = `took ${Math.round((performance.now() - begun) / 1_000)} s`;
+      if (measured === undefined) progress(`${work}: left out, since something it needs is missing`);
+      else progress(`${work}: ${took}, expected ${Math.round(MEASUREMENTS[work].seconds(options))} s`);
+      sections.push(...[measured ?? []].flat());
+    } catch (error) {
+      // What has been measured, and what is still to come, is worth having all the same.
+      const reason = (error as Error).message;
+      progress(`${work}: failed: ${reason}`);
+      failed.push(work);
+      sections.push({ title: `${work}: failed`, columns: [], rows: [], notes: [reason] });
+      await stopAll();
+      backends = new Backends(tools.path("nginx"), folder);
+    }
   }
-  return { about: aboutRun(tools, startedAt, before, load), sections };
+  return { about: aboutRun(tools, startedAt, before, load), sections, failed };
 }
 
 function elapsed(since: Date): string {
@@ -62,8 +59,9 @@ function elapsed(since: Date): string {
 
 async function main(): Promise<number> {
   let options: Options | "help";
+  const words = process.argv.slice(2);
   try {
-    options = parseOptions(process.argv.slice(2));
+    options = parseOptions(words);
   } catch (error) {
     process.stderr.write(`bench: ${(error as Error).message}\n\n${USAGE}`);
     return 2;
@@ -78,7 +76,11 @@ async function main(): Promise<number> {
   try {
     const report = await measureAll(options);
     process.stdout.write(options.output === "json" ? `${JSON.stringify(report, null, 2)}\n` : formatReport(report));
-    return 0;
+    if (options.write !== undefined) {
+      writeResults(options.write, report, ["npm run bench --", ...words].join(" "));
+      process.stderr.write(`bench: written to ${options.write}\n`);
+    }
+    return report.failed.length === 0 ? 0 : 1;
   } catch (error) {
     process.stderr.write(`bench: ${(error as Error).message}\n`);
     return 1;

@@ -3,94 +3,112 @@
  *
  * Requests are due at even times, whatever the answers do, and latency counts from the time when a request was due: a
  * proxy that stalls is charged for all who would have waited. Prints one {@link OpenLoopResult} as JSON.
+ *
+ * It never sleeps, since waking up takes longer than what is to be measured: between two looks at its sockets it looks at
+ * the clock. Run it in the scheduling class SCHED_IDLE, in which whoever else wants the core has it at once. What it
+ * keeps is allocated beforehand; with a young generation large enough for a turn it collects no garbage meanwhile.
  */
-import { once } from "node:events";
-import net from "node:net";
-import { Worker } from "node:worker_threads";
+import type { Socket } from "node:net";
 
 import { AnswerCounter } from "./load/answers.ts";
-import { nowUs, type OpenLoopResult, type Schedule } from "./load/schedule.ts";
+import { type OpenLoopResult, Schedule } from "./load/schedule.ts";
+import { connect } from "./load/sockets.ts";
 
 const CONNECTIONS = 16;
-/** Between the last connection's opening and the first request: also the time in which the ticker starts. */
-const LEAD_US = 200_000;
+/** Between the last connection's opening and the first request. */
+const LEAD_MS = 20;
+/** Seconds of the same load beforehand that do not count: in them V8 compiles what is to be quick. */
+const WARM_UP_SECONDS = 0.3;
 /** How long the last answers may take. */
 const GRACE_MS = 2_000;
 
 interface Line {
-  readonly socket: net.Socket;
-  /** When the request that is under way was due; undefined: the line is free. */
-  dueUs: number | undefined;
+  readonly socket: Socket;
+  /** When the request that is under way was due; NaN: the line is free. */
+  dueMs: number;
 }
 
 async function generate(port: number, rate: number, seconds: number): Promise<OpenLoopResult> {
   const request = Buffer.from(`GET / HTTP/1.1\r\nHost: bench\r\nUser-Agent: heddle-bench\r\n\r\n`);
-  const latencies: number[] = [];
-  const lags: number[] = [];
-  const free: Line[] = [];
+  const latencies = new Float64Array(rate * seconds);
+  const lags = new Float64Array(rate * seconds);
+  let measured = 0;
+  let answers = 0;
   let failures = 0;
   let next = 0;
+  const free: Line[] = [];
+  for (let i = 0; i < CONNECTIONS; i++) free.push(await open(port, answered, lost));
+  const lines = [...free];
+  const uncounted = Math.round(rate * WARM_UP_SECONDS);
+  const schedule = new Schedule(performance.now() + LEAD_MS, rate, uncounted + rate * seconds);
+  const measuredFromMs = schedule.dueMs(uncounted);
+  const deadline = schedule.dueMs(schedule.count) + GRACE_MS;
   const { promise: done, resolve } = Promise.withResolvers<void>();
-
-  const lines: Line[] = [];
-  for (let i = 0; i < CONNECTIONS; i++) lines.push(await connect(port, answered, lost));
-  free.push(...lines);
-  const schedule: Schedule = { startUs: nowUs() + LEAD_US, intervalUs: 1e6 / rate, count: rate * seconds };
-  const ticker = new Worker(new URL("load/ticker.ts", import.meta.url), { workerData: schedule });
-  ticker.on("message", send);
-  const deadline = setTimeout(resolve, LEAD_US / 1_000 + seconds * 1_000 + GRACE_MS);
+  setImmediate(look);
   await done;
-  clearTimeout(deadline);
-  await ticker.terminate();
   for (const { socket } of lines) socket.destroy();
-  return { latencies, lags, failures: schedule.count - latencies.length };
+  return {
+    latencies: Array.from(latencies.subarray(0, measured), toUs),
+    lags: Array.from(lags.subarray(0, Math.max(0, next - uncounted)), toUs),
+    failures: schedule.count - answers,
+  };
+
+  function look(): void {
+    send();
+    if (answers + failures >= schedule.count || performance.now() > deadline) resolve();
+    else setImmediate(look);
+  }
 
   /** Sends all that is due, as far as there are free connections. The rest waits for one, and its clock runs. */
   function send(): void {
-    const now = nowUs();
     for (; next < schedule.count; next++) {
-      const dueUs = schedule.startUs + next * schedule.intervalUs;
-      const line = dueUs > now ? undefined : free.pop();
+      const now = performance.now();
+      const dueMs = schedule.dueMs(next);
+      const line = dueMs > now ? undefined : free.pop();
       if (line === undefined) return;
-      line.dueUs = dueUs;
+      line.dueMs = dueMs;
+      if (next >= uncounted) lags[next - uncounted] = now - dueMs;
       line.socket.write(request);
-      lags.push(nowUs() - dueUs);
     }
   }
 
   function answered(line: Line, status: number): void {
-    const { dueUs } = line;
-    if (dueUs === undefined) return;
-    if (status === 200) latencies.push(nowUs() - dueUs);
+    const { dueMs } = line;
+    if (Number.isNaN(dueMs)) return;
+    if (status === 200) answers++;
     else failures++;
-    line.dueUs = undefined;
+    if (status === 200 && dueMs >= measuredFromMs) latencies[measured++] = performance.now() - dueMs;
+    line.dueMs = Number.NaN;
     free.push(line);
-    if (latencies.length + failures === schedule.count) resolve();
-    else send();
   }
 
   /** A lost connection is not opened again: it shows as failures. */
   function lost(line: Line): void {
     const at = free.indexOf(line);
     if (at !== -1) free.splice(at, 1);
-    if (line.dueUs !== undefined) failures++;
-    line.dueUs = undefined;
+    if (!Number.isNaN(line.dueMs)) failures++;
+    line.dueMs = Number.NaN;
   }
 }
 
-async function connect(
+async function open(
   port: number,
   answered: (line: Line, status: number) => void,
   lost: (line: Line) => void,
 ): Promise<Line> {
-  const socket = net.connect({ port, host: "127.0.0.1", noDelay: true });
-  await once(socket, "connect");
-  const line: Line = { socket, dueUs: undefined };
-  const answers = new AnswerCounter((status) => answered(line, status));
-  socket.on("data", (chunk: Buffer) => answers.push(chunk));
-  socket.on("error", () => {});
-  socket.on("close", () => lost(line));
+  let line: Line | undefined;
+  const answers = new AnswerCounter((status) => line !== undefined && answered(line, status));
+  const socket = await connect(
+    port,
+    (chunk) => answers.push(chunk),
+    () => line !== undefined && lost(line),
+  );
+  line = { socket, dueMs: Number.NaN };
   return line;
+}
+
+function toUs(ms: number): number {
+  return ms * 1_000;
 }
 
 const [port = 0, rate = 0, seconds = 0] = process.argv.slice(2).map(Number);

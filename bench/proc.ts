@@ -60,6 +60,12 @@ export function memory(pid: number): Memory {
   return { pss: kib(rollup, "Pss"), privateDirty: kib(rollup, "Private_Dirty"), rss: kib(rollup, "Rss") };
 }
 
+/** How many files and sockets a process may at most raise its limit to. */
+export function openFilesMax(): number {
+  const found = /^Max open files +\S+ +(\S+)/m.exec(readFileSync("/proc/self/limits", "latin1"))?.[1];
+  return found === undefined || found === "unlimited" ? Number.POSITIVE_INFINITY : Number(found);
+}
+
 /** From now on {@link peakRss} counts anew. */
 export function resetPeakRss(pid: number): void {
   writeFileSync(`/proc/${pid}/clear_refs`, "5");

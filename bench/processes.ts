@@ -20,6 +20,8 @@ export interface Child {
   readonly pid: number;
   /** Resolves when it has ended. */
   readonly ended: Promise<void>;
+  /** What it has printed so far. */
+  output(): string;
   /** Throws an Error that says why, if it has ended. */
   check(): void;
   /** SIGTERM, and SIGKILL if that is not enough. */
@@ -35,11 +37,12 @@ const running = new Map<ChildProcess, Promise<void>>();
 
 /** Starts a program that runs until it is stopped. */
 export function start(name: string, command: readonly string[], options: StartOptions): Child {
-  const { child, ended, stderr } = launch(command, options);
+  const { child, ended, stderr, stdout } = launch(command, options);
   return {
     name,
     pid: child.pid ?? 0,
     ended,
+    output: stdout,
     check() {
       if (running.has(child)) return;
       throw new Error(`${name} has ended (${child.signalCode ?? `code ${child.exitCode}`}): ${stderr()}`);

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 
 import * as fc from "fast-check";
 
-import { median, mulberry32, pairedRatio, quantile, sorted } from "./stats.ts";
+import { median, mulberry32, pairedDifference, pairedRatio, quantile, sorted, theilSenSlope } from "./stats.ts";
 
 describe("the median and quantiles", () => {
   it("are those of the sorted values", () => {
@@ -69,5 +69,31 @@ describe("the ratio of pairs", () => {
   it("refuses what are no pairs", () => {
     assert.throws(() => pairedRatio([], []), RangeError);
     assert.throws(() => pairedRatio([1, 2], [1]), RangeError);
+  });
+});
+
+describe("the difference of pairs", () => {
+  it("takes out what both of a pair met", () => {
+    const weather = [100, 900, 350, 20];
+    const ours = weather.map((slow) => slow + 40);
+    assert.deepEqual(pairedDifference(ours, weather), { value: 40, low: 40, high: 40 });
+  });
+
+  it("lies between the smallest and the largest", () => {
+    const { value, low, high } = pairedDifference([3, 5, 10, 4], [1, 1, 1, 1]);
+    assert.equal(value, 3.5);
+    assert.ok(low >= 2 && low < value && high > value && high <= 9);
+  });
+});
+
+describe("the slope of a line", () => {
+  it("is that of the line, whatever a few outliers do", () => {
+    const points = Array.from({ length: 21 }, (_, x) => ({ x, y: 5 + 3 * x }));
+    assert.equal(theilSenSlope(points), 3);
+    assert.equal(theilSenSlope(points.with(10, { x: 10, y: 1_000 }).with(4, { x: 4, y: -50 })), 3);
+  });
+
+  it("is that of no line for fewer than two points", () => {
+    assert.ok(Number.isNaN(theilSenSlope([{ x: 1, y: 1 }])));
   });
 });

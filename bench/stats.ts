@@ -1,6 +1,6 @@
 /** The few statistics that the report needs. */
 
-/** A ratio and the bounds of its 95 % confidence interval. */
+/** A ratio or a difference and the bounds of its 95 % confidence interval. */
 export interface Interval {
   readonly value: number;
   readonly low: number;
@@ -40,21 +40,52 @@ export function quantile(ascending: ArrayLike<number>, q: number): number {
  * @throws RangeError if there are no pairs, or not as many of one as of the other
  */
 export function pairedRatio(ours: readonly number[], theirs: readonly number[], seed = 1): Interval {
+  return bootstrapMedian(
+    pairs(ours, theirs).map(([our, their]) => our / their),
+    seed,
+  );
+}
+
+/** By how much `ours` is above `theirs`, in the same way and with the same errors. */
+export function pairedDifference(ours: readonly number[], theirs: readonly number[], seed = 1): Interval {
+  return bootstrapMedian(
+    pairs(ours, theirs).map(([our, their]) => our - their),
+    seed,
+  );
+}
+
+function pairs(ours: readonly number[], theirs: readonly number[]): [number, number][] {
   if (ours.length === 0 || ours.length !== theirs.length) {
     throw new RangeError(`expected pairs, found ${ours.length} and ${theirs.length} values`);
   }
-  const ratios = ours.map((value, index) => value / (theirs[index] ?? Number.NaN));
+  return ours.map((value, index) => [value, theirs[index] ?? Number.NaN]);
+}
+
+function bootstrapMedian(values: readonly number[], seed: number): Interval {
   const random = mulberry32(seed);
   const medians = new Float64Array(RESAMPLES);
-  const resample = new Float64Array(ratios.length);
+  const resample = new Float64Array(values.length);
   for (let round = 0; round < RESAMPLES; round++) {
     for (let i = 0; i < resample.length; i++) {
-      resample[i] = ratios[Math.floor(random() * ratios.length)] ?? Number.NaN;
+      resample[i] = values[Math.floor(random() * values.length)] ?? Number.NaN;
     }
     medians[round] = quantile(resample.sort(), 0.5);
   }
   medians.sort();
-  return { value: median(ratios), low: quantile(medians, 0.025), high: quantile(medians, 0.975) };
+  return { value: median(values), low: quantile(medians, 0.025), high: quantile(medians, 0.975) };
+}
+
+/**
+ * The slope of a line through points, robust against outliers: the median of the slopes of all pairs (Theil and Sen).
+ *
+ * @returns units of y per unit of x; NaN of fewer than two points
+ */
+export function theilSenSlope(points: readonly { readonly x: number; readonly y: number }[]): number {
+  const slopes: number[] = [];
+  for (const [index, first] of points.entries()) {
+    for (const second of points.slice(index + 1)) slopes.push((second.y - first.y) / (second.x - first.x));
+  }
+  return median(slopes);
 }
 
 /** A small generator of numbers in [0, 1) with 32 bits of state (after Tommy Ettinger's Mulberry32, public domain). */

@@ -15,6 +15,7 @@ const TIMEOUT_MS = 20_000;
 for (const words of [
   ["control", "--api", "127.0.0.1:0", "--xds", "127.0.0.1:0"],
   ["proxy", "--workload", "warm", "--admin", "127.0.0.1:0", "--outbound", "127.0.0.1:0"],
+  ["proxy", "--workload", "warm", "--admin", "127.0.0.1:0", "--outbound", "127.0.0.1:0", "--workers", "2"],
 ]) {
   const child = spawn(process.execPath, [heddle, ...words], { stdio: ["ignore", "ignore", "pipe"] });
   const timer = setTimeout(() => child.kill("SIGKILL"), TIMEOUT_MS);

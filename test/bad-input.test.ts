@@ -198,11 +198,13 @@ describe("a caller that breaks the rules", () => {
     application.delayMs = 5;
   });
 
-  it("asks for something that is not carried", async (context) => {
+  it("asks for a tunnel to what is no service: is told so, and what it sent for the tunnel is no request", async (context) => {
     await mischief(context, async (client) => {
-      client.socket.write("CONNECT good:80 HTTP/1.1\r\nHost: good:80\r\n\r\n");
-      await until("it is answered", () => client.text.includes("HED1011"));
-      assert.match(client.text, /^HTTP\/1\.1 501 /);
+      const smuggled = "GET /smuggled HTTP/1.1\r\nHost: good\r\n\r\n";
+      client.socket.write(`CONNECT elsewhere:80 HTTP/1.1\r\nHost: good:80\r\n\r\n${smuggled}`);
+      await until("it is answered and closed", () => client.ended);
+      assert.match(client.text, /^HTTP\/1\.1 404 /);
+      assert.equal(client.text.match(/HTTP\/1\.1/g)?.length, 1);
       client.socket.destroy();
     });
   });

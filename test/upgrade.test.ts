@@ -64,7 +64,7 @@ async function upgrade(
 async function nothingInFlight(mesh: TestMesh): Promise<void> {
   await until("the connections of the tunnel are gone", async () => {
     const text = await mesh.metrics("chat-1");
-    return metricSum(text, "tcp_open_connections", 'direction="inbound"') === 0;
+    return metricSum(text, "tcp_open_connections", 'direction="inbound"', 'peer="dst"') === 0;
   });
 }
 

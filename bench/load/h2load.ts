@@ -5,9 +5,19 @@ import { LOAD_SLACK_MS, type LoadResult } from "./load.ts";
 export const H2_CONNECTIONS = 8;
 export const H2_STREAMS = 10;
 
-export async function h2load(program: string, port: number, seconds: number): Promise<LoadResult> {
-  const shape = ["-t", "1", "-c", String(H2_CONNECTIONS), "-m", String(H2_STREAMS), "-D", String(seconds)];
-  const command = [program, ...shape, `http://127.0.0.1:${port}/`];
+export interface H2loadShape {
+  readonly path: string;
+  /** Request fields, like "te: trailers". */
+  readonly headers?: readonly string[];
+  /** A file whose content is the body of every request. */
+  readonly body?: string;
+}
+
+export async function h2load(program: string, port: number, seconds: number, shape: H2loadShape): Promise<LoadResult> {
+  const { path, headers = [], body } = shape;
+  const concurrency = ["-t", "1", "-c", String(H2_CONNECTIONS), "-m", String(H2_STREAMS), "-D", String(seconds)];
+  const content = [...headers.flatMap((field) => ["-H", field]), ...(body === undefined ? [] : ["-d", body])];
+  const command = [program, ...concurrency, ...content, `http://127.0.0.1:${port}${path}`];
   return parseH2load(await run(command, { cores: LOAD_CORE }, seconds * 1_000 + LOAD_SLACK_MS));
 }
 

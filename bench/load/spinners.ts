@@ -1,13 +1,9 @@
 /**
- * One endless loop per core in the scheduling class SCHED_IDLE. They run only when nobody else wants the core, and keep a
- * virtual core from going to sleep: its slow wake-up would otherwise be most of the latency at a low rate.
+ * An endless loop in the scheduling class SCHED_IDLE. It runs only when nobody else wants the core, and keeps a virtual
+ * core from going to sleep: its slow wake-up would otherwise be most of the latency at a low rate.
  */
-import { availableParallelism } from "node:os";
-
 import { type Child, start } from "../processes.ts";
 
-export function startSpinners(chrt: string): Child[] {
-  return Array.from({ length: availableParallelism() }, (_, core) =>
-    start(`spinner ${core}`, [chrt, "-i", "0", "sh", "-c", "while :; do :; done"], { cores: String(core) }),
-  );
+export function startSpinner(chrt: string, core: string): Child {
+  return start(`spinner ${core}`, [chrt, "-i", "0", "sh", "-c", "while :; do :; done"], { cores: core });
 }

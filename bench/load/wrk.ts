@@ -2,11 +2,18 @@
 import { LOAD_CORE, run } from "../processes.ts";
 import { LOAD_SLACK_MS, type LoadResult } from "./load.ts";
 
-export const WRK_CONNECTIONS = 32;
+export interface WrkShape {
+  readonly connections: number;
+  readonly path: string;
+  /** A new connection for each request. */
+  readonly churn?: boolean;
+}
 
-export async function wrk(program: string, port: number, seconds: number): Promise<LoadResult> {
-  const shape = ["-t", "1", "-c", String(WRK_CONNECTIONS), "-d", `${seconds}s`, "--timeout", "5s"];
-  const command = [program, ...shape, `http://127.0.0.1:${port}/`];
+export async function wrk(program: string, port: number, seconds: number, shape: WrkShape): Promise<LoadResult> {
+  const { connections, path, churn = false } = shape;
+  const words = ["-t", "1", "-c", String(connections), "-d", `${seconds}s`, "--timeout", "5s"];
+  if (churn) words.push("-H", "Connection: close");
+  const command = [program, ...words, `http://127.0.0.1:${port}${path}`];
   return parseWrk(await run(command, { cores: LOAD_CORE }, seconds * 1_000 + LOAD_SLACK_MS));
 }
 

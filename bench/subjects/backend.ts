@@ -1,61 +1,80 @@
-/** The back end of every subject: one nginx process that answers with a small fixed body, or with a large file. */
+/**
+ * What stands behind every subject, on the load's core: one nginx that answers with a small fixed body or with a file,
+ * and for gRPC and WebSocket, which it cannot serve, an echo each.
+ */
 import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { awaitListening, freePort } from "../ports.ts";
 import { LOAD_CORE, start } from "../processes.ts";
-import type { Protocol } from "./subject.ts";
+import { nginxConfig } from "./nginx-config.ts";
+import type { Traffic } from "./subject.ts";
+
+export const KIB = 1024;
+export const MIB = 1024 * KIB;
 
 export const BODY_BYTES = 200;
-export const BULK_BYTES = 256 * 1024 * 1024;
-export const BULK_PATH = "/bulk";
+export const BULK_BYTES = 256 * MIB;
+/** Paths of files, by their bytes. */
+export const FILES = { "/16k": 16 * KIB, "/1m": MIB, "/bulk": BULK_BYTES } as const;
 
-/** The port of each protocol. */
-export type Backend = Readonly<Record<Protocol, number>>;
+/** Starts each back end when it is first asked for. */
+export class Backends {
+  readonly #nginx: string | undefined;
+  readonly #folder: string;
+  readonly #ports = new Map<string, Promise<number>>();
 
-export async function startBackend(nginx: string, folder: string): Promise<Backend> {
-  const http1 = await freePort();
-  const http2 = await freePort();
-  const bulk = join(folder, BULK_PATH);
-  writeFileSync(bulk, "");
-  // A file of nothing but a hole: reading it costs no disk.
-  truncateSync(bulk, BULK_BYTES);
-  const locations = `
-    location / { default_type text/plain; return 200 "${"x".repeat(BODY_BYTES)}"; }
-    location = ${BULK_PATH} { root ${folder}; }`;
-  const config = nginxConfig(folder, "backend", [
-    `server { listen 127.0.0.1:${http1}; ${locations} }`,
-    `server { listen 127.0.0.1:${http2} http2; http2_max_concurrent_streams 1000; ${locations} }`,
-  ]);
+  /** @param nginx the program; undefined: there is none */
+  constructor(nginx: string | undefined, folder: string) {
+    this.#nginx = nginx;
+    this.#folder = folder;
+  }
+
+  /** @returns its port; undefined where nginx is missing */
+  port(traffic: Traffic): Promise<number | undefined> {
+    if (traffic === "grpc") return this.#once("grpc", () => startEcho("grpc-echo.ts"));
+    if (traffic === "websocket") return this.#once("websocket", () => startEcho("websocket-echo.ts"));
+    const nginx = this.#nginx;
+    if (nginx === undefined) return Promise.resolve(undefined);
+    const http2 = traffic === "http2";
+    return this.#once(http2 ? "http2" : "http1", () => startNginx(nginx, this.#folder, http2));
+  }
+
+  #once(key: string, begin: () => Promise<number>): Promise<number> {
+    const known = this.#ports.get(key) ?? begin();
+    this.#ports.set(key, known);
+    return known;
+  }
+}
+
+async function startEcho(file: string): Promise<number> {
+  const port = await freePort();
+  const program = join(import.meta.dirname, "..", "backends", file);
+  const child = start(`the back end (${file})`, [process.execPath, program, String(port)], { cores: LOAD_CORE });
+  await awaitListening(child, port);
+  return port;
+}
+
+async function startNginx(nginx: string, folder: string, http2: boolean): Promise<number> {
+  const port = await freePort();
+  for (const [path, bytes] of Object.entries(FILES)) {
+    // Files of nothing but a hole: reading them costs no disk.
+    writeFileSync(join(folder, path), "");
+    truncateSync(join(folder, path), bytes);
+  }
+  const config = nginxConfig(folder, `backend-${port}`, {
+    http: `server {
+    listen 127.0.0.1:${port} backlog=4096${http2 ? " http2" : ""};
+    ${http2 ? "http2_max_concurrent_streams 1000;" : ""}
+    root ${folder};
+    location = / { default_type text/plain; return 200 "${"x".repeat(BODY_BYTES)}"; }
+    ${Object.keys(FILES)
+      .map((path) => `location = ${path} { }`)
+      .join(" ")}
+    location / { return 404; }
+  }`,
+  });
   const child = start("the back end (nginx)", [nginx, "-c", config], { cores: LOAD_CORE });
-  await awaitListening(child, http1);
-  return { http1, http2 };
-}
-
-/** Writes the configuration of an nginx that is one process. @returns its path */
-export function nginxConfig(folder: string, name: string, blocks: readonly string[]): string {
-  const path = join(folder, `${name}.conf`);
-  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
-    (kind) => `  ${kind}_temp_path ${join(folder, `${name}-${kind}`)};`,
-  );
-  writeFileSync(
-    path,
-    `daemon off;
-master_process off;
-worker_processes 1;
-pid ${join(folder, `${name}.pid`)};
-error_log stderr crit;
-events { worker_connections 8192; }
-http {
-  access_log off;
-  sendfile on;
-  tcp_nodelay on;
-  keepalive_requests 1000000000;
-  keepalive_timeout 1h;
-${temporary.join("\n")}
-${blocks.join("\n")}
-}
-`,
-  );
-  return path;
+  await awaitListening(child, port);
+  return port;
 }

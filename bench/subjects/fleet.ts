@@ -1,12 +1,12 @@
-/** All subjects of one protocol, as far as their programs are there. */
+/** All subjects of one kind of traffic, as far as their programs are there. */
 import type { Bench } from "../bench.ts";
+import { startEnvoy } from "./envoy.ts";
 import { startHaproxy } from "./haproxy.ts";
 import { startControl, startOneSidecar, startTwoSidecars } from "./heddle.ts";
+import { DIRECT } from "./names.ts";
 import { startNghttpx } from "./nghttpx.ts";
 import { startNginx } from "./nginx.ts";
-import type { Protocol, Subject } from "./subject.ts";
-
-export const DIRECT = "direct";
+import { overHttp2, type Subject, type Traffic } from "./subject.ts";
 
 export interface Fleet {
   readonly subjects: readonly Subject[];
@@ -14,20 +14,21 @@ export interface Fleet {
 }
 
 /** @returns undefined where there is no back end for them */
-export async function startFleet(bench: Bench, protocol: Protocol): Promise<Fleet | undefined> {
+export async function startFleet(bench: Bench, traffic: Traffic): Promise<Fleet | undefined> {
   const { tools, folder } = bench;
-  const backend = (await bench.backend())?.[protocol];
+  const backend = await bench.backends.port(traffic);
   if (backend === undefined) return undefined;
-  const subjects: Subject[] = [{ name: DIRECT, port: backend, processes: [] }];
-  const haproxy = tools.path("haproxy");
-  const nginx = tools.path("nginx");
-  const nghttpx = tools.path("nghttpx");
-  if (haproxy !== undefined) subjects.push(await startHaproxy(haproxy, folder, protocol, backend));
-  if (nginx !== undefined && protocol === "http1") subjects.push(await startNginx(nginx, folder, backend));
-  if (nghttpx !== undefined && protocol === "http2") subjects.push(await startNghttpx(nghttpx, backend));
+  const [haproxy, nginx, nghttpx, envoy] = (["haproxy", "nginx", "nghttpx", "envoy"] as const).map(tools.path);
   const control = await startControl();
-  subjects.push(await startOneSidecar(protocol, backend));
-  subjects.push(await startTwoSidecars(protocol, backend, control));
+  const subjects = [
+    { name: DIRECT, port: backend, processes: [] },
+    haproxy === undefined ? undefined : await startHaproxy(haproxy, folder, traffic, backend),
+    nginx === undefined ? undefined : await startNginx(nginx, folder, traffic, backend),
+    nghttpx === undefined || !overHttp2(traffic) ? undefined : await startNghttpx(nghttpx, backend),
+    envoy === undefined ? undefined : await startEnvoy(envoy, folder, traffic, backend),
+    await startOneSidecar(traffic, backend),
+    await startTwoSidecars(traffic, backend, control),
+  ].filter((subject) => subject !== undefined);
   return {
     subjects,
     async stop() {

@@ -4,29 +4,30 @@ import { join } from "node:path";
 
 import { awaitListening, freePort } from "../ports.ts";
 import { PROXY_CORE, start } from "../processes.ts";
-import type { Protocol, Subject } from "./subject.ts";
+import { HAPROXY } from "./names.ts";
+import { overHttp2, type Subject, type Traffic } from "./subject.ts";
 
 export async function startHaproxy(
   program: string,
   folder: string,
-  protocol: Protocol,
+  traffic: Traffic,
   backend: number,
 ): Promise<Subject> {
   const port = await freePort();
-  const config = join(folder, `haproxy-${protocol}.cfg`);
-  const proto = protocol === "http2" ? " proto h2" : "";
+  const config = join(folder, `haproxy-${port}.cfg`);
+  const proto = overHttp2(traffic) ? " proto h2" : "";
+  const mode = traffic === "tcp" ? "mode tcp" : "mode http\n  option http-keep-alive\n  http-reuse always";
   writeFileSync(
     config,
     `global
   nbthread 1
-  maxconn 2000
+  maxconn 4000
 defaults
-  mode http
-  option http-keep-alive
-  http-reuse always
+  ${mode}
   timeout connect 5s
   timeout client 1h
   timeout server 1h
+  timeout tunnel 1h
 frontend front
   bind 127.0.0.1:${port}${proto}
   default_backend back
@@ -34,7 +35,7 @@ backend back
   server one 127.0.0.1:${backend}${proto}
 `,
   );
-  const child = start("HAProxy", [program, "-f", config], { cores: PROXY_CORE });
+  const child = start(HAPROXY, [program, "-f", config], { cores: PROXY_CORE });
   await awaitListening(child, port);
-  return { name: "HAProxy", port, processes: [child] };
+  return { name: HAPROXY, port, processes: [child] };
 }

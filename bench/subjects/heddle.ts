@@ -3,10 +3,8 @@ import { join } from "node:path";
 
 import { awaitOk, freePort } from "../ports.ts";
 import { type Child, LOAD_CORE, PROXY_CORE, start } from "../processes.ts";
-import type { Protocol, Subject } from "./subject.ts";
-
-export const ONE_SIDECAR = "one sidecar";
-export const TWO_SIDECARS = "two sidecars";
+import { ONE_SIDECAR, TWO_SIDECARS } from "./names.ts";
+import type { Subject, Traffic } from "./subject.ts";
 
 const HEDDLE = join(import.meta.dirname, "..", "..", "bin", "heddle");
 const LOG = ["--log-level", "warn"];
@@ -27,65 +25,102 @@ export async function startControl(): Promise<Control> {
   return { child, api, xds };
 }
 
+/** What an application's port speaks, by its name in `--inbound`. */
+type Spoken = "http" | "http2" | "grpc" | "opaque";
+
+export interface Inbound {
+  readonly port: number;
+  /** The application's port. */
+  readonly target: number;
+  readonly protocol: Spoken;
+  /** undefined: the sidecar's own. */
+  readonly service?: string;
+}
+
 export interface SidecarOptions {
   readonly workload: string;
   readonly service: string;
   /** Port of the control plane's xDS. */
   readonly xds?: number;
-  /** The port to listen on, the application's port, and what it speaks. */
-  readonly inbound?: { readonly port: number; readonly target: number; readonly protocol: "http" | "http2" };
-  /** An upstream port, and the service to which everything goes from it. */
-  readonly upstream?: { readonly port: number; readonly service: string };
+  readonly inbound?: readonly Inbound[];
+  /** Upstream ports, and the services to which everything goes from them. */
+  readonly upstream?: readonly { readonly port: number; readonly service: string }[];
   readonly outbound?: number;
   readonly cores?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Flags for Node itself. */
+  readonly nodeFlags?: readonly string[];
 }
 
 /** Starts a sidecar without waiting for it. */
 export async function launchSidecar(options: SidecarOptions): Promise<{ child: Child; admin: number }> {
-  const { workload, service, xds, inbound, upstream, outbound, cores = PROXY_CORE, env = {} } = options;
+  const { workload, service, xds, inbound = [], upstream = [], outbound } = options;
+  const { cores = PROXY_CORE, env = {}, nodeFlags = [] } = options;
   const admin = await freePort();
-  const command = [...heddle("proxy"), "--workload", workload, "--service", service, "--admin", at(admin), ...LOG];
+  const command = [...heddle("proxy", nodeFlags), "--workload", workload, "--service", service];
+  command.push("--admin", at(admin), ...LOG);
   if (xds !== undefined) command.push("--xds", at(xds));
-  if (inbound !== undefined) {
-    const { port, target, protocol } = inbound;
-    command.push("--inbound", `${at(port)}=${at(target)},port=80,protocol=${protocol}`);
+  for (const { port, target, protocol, service: own } of inbound) {
+    const named = own === undefined ? "" : `,service=${own}`;
+    command.push("--inbound", `${at(port)}=${at(target)},port=80,protocol=${protocol}${named}`);
   }
-  if (upstream !== undefined) command.push("--upstream", `${upstream.service}=${at(upstream.port)}`);
+  for (const { port, service: named } of upstream) command.push("--upstream", `${named}=${at(port)}`);
   if (outbound !== undefined) command.push("--outbound", at(outbound));
   return { child: start(`sidecar ${workload}`, command, { cores, env }), admin };
 }
 
-async function startSidecar(options: SidecarOptions): Promise<Child> {
+export async function startSidecar(options: SidecarOptions): Promise<Child> {
   const { child, admin } = await launchSidecar(options);
   await awaitOk(child, admin, "/ready");
   return child;
 }
 
 /** The one beside the application: what comes in goes to the back end. */
-export async function startOneSidecar(protocol: Protocol, backend: number): Promise<Subject> {
+export async function startOneSidecar(
+  traffic: Traffic,
+  backend: number,
+  nodeFlags: readonly string[] = [],
+): Promise<Subject> {
   const port = await freePort();
-  const inbound = { port, target: backend, protocol: spoken(protocol) };
-  return {
-    name: ONE_SIDECAR,
-    port,
-    processes: [await startSidecar({ workload: "single", service: "single", inbound })],
-  };
+  const inbound = [{ port, target: backend, protocol: spoken(traffic) }];
+  const child = await startSidecar({ workload: "single", service: "single", inbound, nodeFlags });
+  return { name: ONE_SIDECAR, port, processes: [child] };
 }
 
 /** A call as the mesh carries it: out through the caller's sidecar, in through the other's, found by discovery. */
-export async function startTwoSidecars(protocol: Protocol, backend: number, control: Control): Promise<Subject> {
-  const port = await freePort();
-  const meshed = await freePort();
-  // One control plane serves both protocols, and a service's port speaks one.
-  const service = `bench-${protocol}`;
-  const inbound = { port: meshed, target: backend, protocol: spoken(protocol) };
-  const callee = await startSidecar({ workload: `callee-${protocol}`, service, xds: control.xds, inbound });
-  await register(control, `callee-${protocol}`, { service, addressPort: meshed, protocol: spoken(protocol) });
-  const upstream = { port, service };
-  const workload = `caller-${protocol}`;
-  const caller = await startSidecar({ workload, service: workload, xds: control.xds, upstream });
-  return { name: TWO_SIDECARS, port, processes: [caller, callee] };
+export async function startTwoSidecars(traffic: Traffic, backend: number, control: Control): Promise<Subject> {
+  const { ports, caller, callee } = await startMixedSidecars(new Map([[traffic, backend]]), control);
+  return { name: TWO_SIDECARS, port: ports.get(traffic) ?? 0, processes: [caller, callee] };
+}
+
+export interface MixedSidecars {
+  /** Where the caller's sidecar takes each kind of traffic. */
+  readonly ports: ReadonlyMap<Traffic, number>;
+  readonly caller: Child;
+  readonly callee: Child;
+}
+
+/** Two sidecars that carry several kinds of traffic, each to a service of its own. */
+export async function startMixedSidecars(
+  backends: ReadonlyMap<Traffic, number>,
+  control: Control,
+): Promise<MixedSidecars> {
+  const ports = new Map<Traffic, number>();
+  const inbound: Inbound[] = [];
+  const upstream: { port: number; service: string }[] = [];
+  for (const [traffic, target] of backends) {
+    const service = `bench-${traffic}`;
+    const meshed = await freePort();
+    const port = await freePort();
+    inbound.push({ port: meshed, target, protocol: spoken(traffic), service });
+    upstream.push({ port, service });
+    ports.set(traffic, port);
+    await register(control, `callee-${traffic}`, { service, addressPort: meshed, protocol: spoken(traffic) });
+  }
+  const { xds } = control;
+  const callee = await startSidecar({ workload: "callee", service: "callee", xds, inbound });
+  const caller = await startSidecar({ workload: "caller", service: "caller", xds, upstream });
+  return { ports, caller, callee };
 }
 
 async function register({ api }: Control, workload: string, where: object): Promise<void> {
@@ -98,12 +133,13 @@ async function register({ api }: Control, workload: string, where: object): Prom
   if (!response.ok) throw new Error(`the control plane refused ${workload}: ${await response.text()}`);
 }
 
-function heddle(command: string): string[] {
-  return [process.execPath, HEDDLE, command];
+function heddle(command: string, nodeFlags: readonly string[] = []): string[] {
+  return [process.execPath, ...nodeFlags, HEDDLE, command];
 }
 
-function spoken(protocol: Protocol): "http" | "http2" {
-  return protocol === "http2" ? "http2" : "http";
+function spoken(traffic: Traffic): Spoken {
+  const names = { http1: "http", websocket: "http", http2: "http2", grpc: "grpc", tcp: "opaque" } as const;
+  return names[traffic];
 }
 
 function at(port: number): string {

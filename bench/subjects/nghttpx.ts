@@ -1,6 +1,7 @@
 /** nghttpx with one worker thread in one process, HTTP/2 with prior knowledge on both sides. */
 import { awaitListening, freePort } from "../ports.ts";
 import { PROXY_CORE, start } from "../processes.ts";
+import { NGHTTPX } from "./names.ts";
 import type { Subject } from "./subject.ts";
 
 export async function startNghttpx(program: string, backend: number): Promise<Subject> {
@@ -15,7 +16,7 @@ export async function startNghttpx(program: string, backend: number): Promise<Su
     "--log-level=FATAL",
     "--accesslog-file=/dev/null",
   ];
-  const child = start("nghttpx", command, { cores: PROXY_CORE });
+  const child = start(NGHTTPX, command, { cores: PROXY_CORE });
   await awaitListening(child, port);
-  return { name: "nghttpx", port, processes: [child] };
+  return { name: NGHTTPX, port, processes: [child] };
 }

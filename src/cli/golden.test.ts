@@ -51,6 +51,9 @@ describe("errors", () => {
     "proxy-no-workload": ["proxy"],
     "proxy-bad-xds": ["proxy", "--workload", "price-1", "--xds", "localhost:4181"],
     "proxy-bad-inbound": ["proxy", "--workload", "p", "--inbound", "127.0.0.1:1=127.0.0.1:2,service=p,protocl=http"],
+    "proxy-bad-socket": ["proxy", "--workload", "p", "--inbound", "127.0.0.1:1=unix:run/app.sock,service=p"],
+    "proxy-long-socket": ["proxy", "--workload", "p", "--inbound", `127.0.0.1:1=unix:/${"x".repeat(107)},service=p`],
+    "proxy-bad-workers": ["proxy", "--workload", "price-1", "--workers", "65"],
     "proxy-bad-grace": ["proxy", "--workload", "price-1", "--shutdown-grace", "2h"],
   };
   for (const [name, words] of Object.entries(wrong)) {

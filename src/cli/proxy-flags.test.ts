@@ -32,13 +32,14 @@ const config: fc.Arbitrary<ProxyConfig> = plainRecord({
   inbound: fc.array(
     plainRecord({
       listen: address,
-      target: address,
+      target: fc.oneof(address, plainRecord({ path: fc.stringMatching(/^\/[-._a-z0-9/]{1,100}$/) })),
       service: label,
       port,
       protocol: fc.constantFrom(...PORT_PROTOCOLS),
     }),
   ),
   admin: address,
+  workers: fc.integer({ min: 1, max: 64 }),
   logLevel: fc.constantFrom(...LOG_LEVELS),
   logFormat: fc.constantFrom("plain", "json"),
   shutdownGraceMs: fc.nat(3_600_000),
@@ -73,6 +74,7 @@ describe("the flags of a sidecar", () => {
         },
       ],
       admin: { host: "127.0.0.1", port: 4191 },
+      workers: 1,
       logLevel: "info",
       logFormat: "plain",
       shutdownGraceMs: 120_000,

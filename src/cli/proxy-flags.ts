@@ -7,7 +7,19 @@ import type { FlagValues } from "./command.ts";
 import { UsageError } from "./errors.ts";
 import { LOG_FLAGS } from "./log-flags.ts";
 import { suggest } from "./suggest.ts";
-import { formatAddress, parseAddress, parseAuthority, parseDuration, parseLabel, parsePort } from "./values.ts";
+import {
+  formatAddress,
+  parseAddress,
+  parseAuthority,
+  parseCount,
+  parseDuration,
+  parseLabel,
+  parsePort,
+  parseTarget,
+} from "./values.ts";
+
+/** More threads than this gain nothing: each has its own connections and its own 18 MB. */
+const WORKERS_MAX = 64;
 
 export const PROXY_FLAGS = {
   workload: { type: "string", value: "NAME", help: "Name of this instance, unique in its namespace; required" },
@@ -28,8 +40,8 @@ export const PROXY_FLAGS = {
   inbound: {
     type: "string",
     multiple: true,
-    value: "IP:PORT=IP:PORT[,service=NAME][,port=N][,protocol=P]",
-    help: `Listener for calls to the application, and the address where the application listens; protocol is one of ${PORT_PROTOCOLS.join(", ")}`,
+    value: "IP:PORT=TARGET[,service=NAME][,port=N][,protocol=P]",
+    help: `Listener for calls to the application, and where the application listens, IP:PORT or unix:/PATH (a Unix socket costs less CPU); protocol is one of ${PORT_PROTOCOLS.join(", ")}`,
   },
   admin: {
     type: "string",
@@ -42,6 +54,12 @@ export const PROXY_FLAGS = {
     value: "DURATION",
     default: "120s",
     help: "How long requests may still take after the first SIGTERM",
+  },
+  workers: {
+    type: "string",
+    value: "N",
+    default: "1",
+    help: "Threads that carry the traffic, 1 to 64: for more than one core",
   },
   ...LOG_FLAGS,
 } as const;
@@ -60,6 +78,7 @@ export function parseProxyFlags(flags: FlagValues<typeof PROXY_FLAGS>): ProxyCon
     upstreams: flags.upstream.map(parseUpstream),
     inbound: flags.inbound.map((text) => parseInbound(text, service)),
     admin: parseAddress("--admin", flags.admin),
+    workers: parseCount("--workers", flags.workers, WORKERS_MAX),
     logLevel: flags["log-level"] as LogLevel,
     logFormat: flags["log-format"] as LogFormat,
     shutdownGraceMs: parseDuration("--shutdown-grace", flags["shutdown-grace"], ["0s", "1h"]),
@@ -99,7 +118,7 @@ function parseInbound(text: string, service: string): InboundConfig {
     throw new UsageError(`--inbound: "${text}" says no service`, "Add service=NAME to it, or the flag --service.");
   return {
     listen: parseAddress("--inbound", listen),
-    target: parseAddress("--inbound", target),
+    target: parseTarget("--inbound", target),
     service: parseLabel("--inbound service", named),
     port: parsePort("--inbound port", given.get("port") ?? "80"),
     protocol: parseProtocol("--inbound protocol", given.get("protocol") ?? "detect"),
@@ -123,10 +142,12 @@ export function proxyCommandLine(config: ProxyConfig): string[] {
   for (const { authority, listen } of config.upstreams)
     words.push("--upstream", `${authority}=${formatAddress(listen)}`);
   for (const { listen, target, service, port, protocol } of config.inbound) {
-    const addresses = `${formatAddress(listen)}=${formatAddress(target)}`;
+    const to = "path" in target ? `unix:${target.path}` : formatAddress(target);
+    const addresses = `${formatAddress(listen)}=${to}`;
     words.push("--inbound", `${addresses},service=${service},port=${port},protocol=${protocol}`);
   }
   words.push("--admin", formatAddress(config.admin), "--shutdown-grace", `${config.shutdownGraceMs}ms`);
+  if (config.workers !== 1) words.push("--workers", String(config.workers));
   words.push("--log-level", config.logLevel, "--log-format", config.logFormat);
   return words;
 }

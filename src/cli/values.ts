@@ -1,6 +1,6 @@
 /** The forms of flag values: addresses, durations, sizes. Every error names the flag, what was found and what was expected. */
 import { isIP } from "node:net";
-import type { SocketAddress } from "../proxy/config.ts";
+import type { ApplicationAddress, SocketAddress } from "../proxy/config.ts";
 import { UsageError } from "./errors.ts";
 
 /**
@@ -21,6 +21,21 @@ export function parseAddress(flag: string, text: string): SocketAddress {
 /** The form that {@link parseAddress} reads. */
 export function formatAddress(address: SocketAddress): string {
   return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+}
+
+/** Bytes of a Unix socket's path: what Linux has room for (unix(7)), without the NUL. */
+const SOCKET_PATH_BYTES_MAX = 107;
+
+/** "127.0.0.1:8080", "[::1]:8080" or "unix:/run/app.sock". @throws UsageError */
+export function parseTarget(flag: string, text: string): ApplicationAddress {
+  if (!text.startsWith("unix:")) return parseAddress(flag, text);
+  const path = text.slice("unix:".length);
+  const bytes = Buffer.byteLength(path);
+  if (path.startsWith("/") && bytes <= SOCKET_PATH_BYTES_MAX && !path.includes("\0")) return { path };
+  const found = bytes > SOCKET_PATH_BYTES_MAX ? `one of ${bytes}` : `"${text}"`;
+  throw new UsageError(
+    `${flag}: expected unix: and an absolute path of at most ${SOCKET_PATH_BYTES_MAX} bytes, found ${found}`,
+  );
 }
 
 const MILLISECONDS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
@@ -52,6 +67,13 @@ export function parsePort(flag: string, text: string): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
   if (port >= 1 && port <= 65_535) return port;
   throw new UsageError(`${flag}: expected a port from 1 to 65535, found "${text}"`);
+}
+
+/** A whole number from 1 to `max`. @throws UsageError */
+export function parseCount(flag: string, text: string, max: number): number {
+  const count = /^\d{1,9}$/.test(text) ? Number(text) : 0;
+  if (count >= 1 && count <= max) return count;
+  throw new UsageError(`${flag}: expected a whole number from 1 to ${max}, found "${text}"`);
 }
 
 /** A DNS label (RFC 1123): what services, workloads and namespaces are called. @throws UsageError */

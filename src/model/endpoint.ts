@@ -14,6 +14,8 @@ export interface Endpoint {
   readonly address: string;
   /** 1 to 65535. */
   readonly port: number;
+  /** Only an application beside its own sidecar: the Unix socket that it listens on; `address` is then "" and `port` 0. */
+  readonly path?: string;
   /** The workload that it belongs to, for metrics and humans: "price-1". */
   readonly workload: string;
   readonly locality: Locality;

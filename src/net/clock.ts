@@ -24,8 +24,29 @@ class SystemTimer implements Timer {
   }
 }
 
+/** What `now` answers while time is held; NaN until it is asked for. */
+let heldTime = Number.NaN;
+let held = false;
+
+/**
+ * Everything that follows from one read happens at one time: a proxied request asks five times for it, and an answer from
+ * the kernel costs as much as parsing a short head. Until {@link releaseTime}.
+ */
+export function holdTime(): void {
+  held = true;
+  heldTime = Number.NaN;
+}
+
+export function releaseTime(): void {
+  held = false;
+}
+
 /** The machine's own time. */
 export const systemClock: Clock = {
-  now: () => performance.now(),
+  now() {
+    if (!held) return performance.now();
+    if (Number.isNaN(heldTime)) heldTime = performance.now();
+    return heldTime;
+  },
   after: (delayMs, callback) => new SystemTimer(delayMs, callback),
 };

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
 import net from "node:net";
-import { after, describe, it } from "node:test";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, it, type TestContext } from "node:test";
 
 import { until } from "../../test/support/until.ts";
 import { freeBlocks } from "./blocks.ts";
@@ -52,6 +56,20 @@ function dial(port: number): Promise<Connection> {
       connection === undefined ? reject(error) : resolve(connection),
     );
   });
+}
+
+function dialPath(path: string, timeoutMs = 1_000): Promise<Connection> {
+  return new Promise((resolve, reject) => {
+    connect({ address: "", port: 0, path, timeoutMs }, (error, connection) =>
+      connection === undefined ? reject(error) : resolve(connection),
+    );
+  });
+}
+
+async function socketPath(context: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "heddle-connection-"));
+  context.after(() => rm(folder, { recursive: true }));
+  return join(folder, "it.sock");
 }
 
 async function pair(): Promise<{ a: Connection; b: Connection; fromA: Recorded; fromB: Recorded }> {
@@ -165,6 +183,25 @@ describe("Connection", () => {
     assert.equal(a.write(Buffer.from("into the void")), true);
   });
 
+  it("closes when it is reset, also right behind its FIN, with and without bytes unsent", async () => {
+    for (const unsent of [0, 1_000, 8_000_000]) {
+      for (const wait of [false, true]) {
+        for (const side of ["dialled", "accepted"]) {
+          const { a, b, fromA, fromB } = await pair();
+          const [near, events] = side === "dialled" ? [a, fromB.events] : [b, fromA.events];
+          near.resume();
+          near.write(Buffer.alloc(unsent));
+          near.end();
+          if (wait) await new Promise((resolve) => setTimeout(resolve, 5));
+          near.reset();
+          near.reset();
+          await until(`${side} is closed with ${unsent} bytes unsent`, () => events.includes("close"));
+          assert.deepEqual(events, ["close"]);
+        }
+      }
+    }
+  });
+
   it("connect fails with the cause, once, and can be given up", async () => {
     const port = await listen(() => {});
     servers.pop()?.close();
@@ -174,6 +211,46 @@ describe("Connection", () => {
     giveUp();
     await new Promise((resolve) => setTimeout(resolve, 20));
     assert.equal(called, false);
+  });
+
+  it("connects to a Unix socket, where a reset is an end", async (context) => {
+    const path = await socketPath(context);
+    let accepted: net.Socket | undefined;
+    const server = net.createServer((socket) => (accepted = socket)).listen(path);
+    context.after(() => server.close());
+    await once(server, "listening");
+    const connection = await dialPath(path);
+    const events: string[] = [];
+    await until("it is accepted", () => accepted !== undefined);
+    accepted?.on("data", (chunk) => events.push(String(chunk))).on("end", () => events.push("end"));
+    connection.write(Buffer.from("before"));
+    connection.flush();
+    connection.reset();
+    await until("the other side has seen it", () => events.includes("end"));
+    assert.deepEqual(events, ["before", "end"]);
+    await assert.rejects(dialPath(`${path}.other`), { code: "ENOENT" });
+  });
+
+  it("waits for a Unix socket whose queue is full, as long as it may", async (context) => {
+    const path = await socketPath(context);
+    // A listener that accepts nobody: the kernel's queue is all there is.
+    const source = `require("net").createServer().listen({ path: ${JSON.stringify(path)}, backlog: 1 },
+      () => console.log("listening"));`;
+    const child = spawn(process.execPath, ["-e", source], { stdio: ["ignore", "pipe", "inherit"] });
+    context.after(() => child.kill("SIGKILL"));
+    await once(child.stdout, "data");
+    child.kill("SIGSTOP");
+    const queued: Connection[] = [];
+    context.after(() => queued.forEach((connection) => connection.destroy()));
+    await assert.rejects(
+      async () => {
+        for (let i = 0; i < 10; i++) queued.push(await dialPath(path, 100));
+      },
+      { code: "ETIMEDOUT", message: `connect ETIMEDOUT ${path} after 100 ms` },
+    );
+    const waiting = dialPath(path, 10_000);
+    child.kill("SIGCONT");
+    queued.push(await waiting);
   });
 
   it("gives its block back when it closes with bytes unsent", async () => {

@@ -21,9 +21,10 @@
  * 5. `sendData` answering false is a request, not a refusal: the bytes are taken. Wait for `onWritable` before sending
  *    more. `pause` likewise asks the peer to wait: what is already in flight (at most one read, or one HTTP/2 window)
  *    still arrives.
- * 6. Upgrade: a request head whose `upgrade` is not empty opens with `end` false and carries no body. If the answer is a
- *    101 with `upgrade` set, both directions turn into opaque bytes, each closed by `end`. On any other final status the
- *    request direction counts as ended, on both ends, without a further call.
+ * 6. Tunnels: a request head whose `upgrade` is not empty opens with `end` false and carries no body; nothing of its
+ *    direction is sent before the answer. A final head with `upgrade` set (`end` false) grants it: both directions turn
+ *    into opaque bytes, each closed by `end`. On any other final head the request direction counts as ended, on both
+ *    ends, without a further call.
  * 7. An HTTP/1 exchange is over when its final answer has ended, even if the request has not: the rest of the request is
  *    thrown away without a further call on the receiver, and sending it does nothing.
  */
@@ -52,7 +53,11 @@ export interface RequestHead {
   path: string;
   headers: HeaderList;
   version: HttpVersion;
-  /** The protocols of the Upgrade field of an HTTP/1.1 request that asks for one ("websocket"), else "". */
+  /**
+   * What the request asks its connection or stream to turn into, else "": the protocols of the Upgrade field of an
+   * HTTP/1.1 request ("websocket"), the :protocol of an extended CONNECT (RFC 8441), for which `method` is "GET" as it
+   * would be in HTTP/1, or "connect" with the method CONNECT. Whether it is a CONNECT is told by `method` alone.
+   */
   upgrade: string;
 }
 
@@ -63,7 +68,7 @@ export interface ResponseHead {
   /** The reason phrase of HTTP/1; "" where there is none. */
   reason: string;
   headers: HeaderList;
-  /** With status 101: the protocol switched to. Else "". */
+  /** The tunnel is granted: the protocol switched to with status 101, "connect" with a 2xx to CONNECT. Else "". */
   upgrade: string;
 }
 

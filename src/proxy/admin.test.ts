@@ -10,11 +10,17 @@ describe("the admin listener", () => {
   let ready = false;
   let level: LogLevel = "info";
   let shutdowns = 0;
+  let live = true;
+  let missing: string | undefined;
 
   before(async () => {
     admin = await Admin.open({
       address: { host: "127.0.0.1", port: 0 },
-      expose: () => "a_metric 1\n",
+      expose: async () => {
+        if (missing !== undefined) throw new Error(missing);
+        return "a_metric 1\n";
+      },
+      isLive: async () => live,
       isReady: () => ready,
       logLevel: { get: () => level, set: (next) => (level = next) },
       onShutdown: () => shutdowns++,
@@ -39,6 +45,16 @@ describe("the admin listener", () => {
     assert.equal(response.status, 200);
     assert.equal(await response.text(), "ready\n");
     assert.equal(await (await fetch(`${base}/live`)).text(), "live\n");
+    live = false;
+    assert.equal((await fetch(`${base}/live`)).status, 503);
+  });
+
+  it("serves no metrics rather than some of them, and says what is missing", async () => {
+    missing = "worker 2 has not answered";
+    const response = await fetch(`${base}/metrics`);
+    assert.deepEqual([response.status, await response.text()], [503, "worker 2 has not answered\n"]);
+    missing = undefined;
+    assert.equal((await fetch(`${base}/metrics`)).status, 200);
   });
 
   it("shows its own variables only", async () => {
@@ -93,7 +109,8 @@ describe("the admin listener", () => {
     await assert.rejects(
       Admin.open({
         address: { host: "127.0.0.1", port },
-        expose: () => "",
+        expose: async () => "",
+        isLive: async () => true,
         isReady: () => true,
         logLevel: { get: () => level, set() {} },
         onShutdown() {},

@@ -19,8 +19,10 @@ const SHOWN_VARIABLES = /^HEDDLE_/;
 
 export interface AdminContext {
   readonly address: SocketAddress;
-  readonly expose: () => string;
+  /** Fails if not everything can be told. */
+  readonly expose: () => Promise<string>;
   readonly isReady: () => boolean;
+  readonly isLive: () => Promise<boolean>;
   readonly logLevel: { get(): LogLevel; set(level: LogLevel): void };
   /** A shutdown was asked for. */
   readonly onShutdown: () => void;
@@ -85,7 +87,8 @@ export class Admin {
         else reply(response, 503, "not ready\n");
         break;
       case "/live":
-        reply(response, 200, "live\n");
+        if (await this.#context.isLive()) reply(response, 200, "live\n");
+        else reply(response, 503, "a worker is stuck\n");
         break;
       case "/env.json":
         environment(url, response);
@@ -101,7 +104,13 @@ export class Admin {
   }
 
   async #metrics(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
-    const text = this.#context.expose();
+    let text: string;
+    try {
+      text = await this.#context.expose();
+    } catch (error) {
+      reply(response, 503, `${error instanceof Error ? error.message : String(error)}\n`);
+      return;
+    }
     response.setHeader("content-type", "text/plain; version=0.0.4; charset=utf-8");
     if (!/\bgzip\b/.test(request.headers["accept-encoding"] ?? "")) {
       response.end(text);

@@ -41,6 +41,15 @@ describe("answerFailure", () => {
     assert.match(stream.header("grpc-message") ?? "", /^HED1008: [ -~]*too%0D%0Aslow %C3%A9$/);
   });
 
+  it("never looks like the grant of a tunnel", () => {
+    for (const upgrade of ["connect", "websocket"]) {
+      const stream = new FakeServerStream();
+      const request = { ...requestHead("GET", "/", ["content-type", "application/grpc"]), upgrade };
+      answerFailure(stream, request, outbound, failures.connect, "x");
+      assert.equal(stream.status, 502);
+    }
+  });
+
   it("does not give back an id that could do harm", () => {
     for (const id of ["a b", "x".repeat(129), "\u001b[31m", ""]) {
       const stream = new FakeServerStream();

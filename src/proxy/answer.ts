@@ -32,7 +32,8 @@ export function answerFailure(
   if (speaker.direction === "inbound" && UNPROCESSED.has(failure)) {
     headers.push(UNPROCESSED_HEADER, "1");
   }
-  if (isGrpc(request.headers)) {
+  // A 200 to a request for a tunnel would grant it.
+  if (isGrpc(request.headers) && request.upgrade === "") {
     const message = encodeGrpcMessage(`${failure.code}: ${failure.summary} ${detail}`);
     headers.push(
       "content-type",

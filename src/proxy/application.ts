@@ -24,23 +24,26 @@ export class Application implements HttpService {
 
   open(head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
     const original = unpackRequest(head);
-    return this.#backend.open(original, end, new OutgoingAnswer(receiver, original !== head));
+    return this.#backend.open(original, end, new OutgoingAnswer(receiver, original !== head, head.upgrade !== ""));
   }
 }
 
 class OutgoingAnswer implements ResponseReceiver {
   readonly #receiver: ResponseReceiver;
   readonly #packed: boolean;
+  /** The request asked for an upgrade. */
+  readonly #asked: boolean;
 
-  constructor(receiver: ResponseReceiver, packed: boolean) {
+  constructor(receiver: ResponseReceiver, packed: boolean, asked: boolean) {
     this.#receiver = receiver;
     this.#packed = packed;
+    this.#asked = asked;
   }
 
   onHead(head: ResponseHead, end: boolean): void {
     // Only a sidecar may say this, never an application.
     removeHeader(head.headers, UNPROCESSED_HEADER);
-    this.#receiver.onHead(this.#packed ? packResponse(head) : head, end);
+    this.#receiver.onHead(this.#packed ? packResponse(head, this.#asked) : head, end);
   }
 
   onData(chunk: Buffer, end: boolean): void {

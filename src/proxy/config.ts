@@ -9,10 +9,13 @@ export interface SocketAddress {
   readonly port: number;
 }
 
+/** Where an application listens: a port, or the absolute path of a Unix socket. */
+export type ApplicationAddress = SocketAddress | { readonly path: string };
+
 /** One port of the application: the mesh reaches it at `listen`, the sidecar passes on to `target`. */
 export interface InboundConfig {
   readonly listen: SocketAddress;
-  readonly target: SocketAddress;
+  readonly target: ApplicationAddress;
   /** The service and port that callers name. */
   readonly service: string;
   readonly port: number;
@@ -39,6 +42,8 @@ export interface ProxyConfig {
   readonly upstreams: readonly UpstreamConfig[];
   readonly inbound: readonly InboundConfig[];
   readonly admin: SocketAddress;
+  /** Threads that carry the traffic, 1 to 64. */
+  readonly workers: number;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
   /** Milliseconds that a drain may take before what is left is cut. Linkerd: 120,000. */

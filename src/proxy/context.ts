@@ -9,6 +9,7 @@ import { Http1ClientConnection } from "../protocol/http1/client.ts";
 import { Http2ClientConnection } from "../protocol/http2/client.ts";
 import { defaultHttp2ClientOptions } from "../protocol/http2/options.ts";
 import { defaultHttpLimits, type HttpLimits } from "../protocol/limits.ts";
+import { TunnelClientConnection } from "../protocol/tunnel-client.ts";
 import type { Logger } from "../telemetry/log.ts";
 import type { Labels } from "../telemetry/metrics.ts";
 import { Backend } from "./backend.ts";
@@ -25,12 +26,12 @@ const HTTP2_IDLE_MS = 300_000;
 
 /**
  * Bounds of an HTTP/2 head that may be an HTTP/1 head packed: that has all names twice, 32 octets more per field by
- * HTTP/2's count, and two fields more. What one sidecar has let pass must not fail at the next.
+ * HTTP/2's count, and up to four fields more. What one sidecar has let pass must not fail at the next.
  */
 export const PACKED_LIMITS: HttpLimits = {
   ...defaultHttpLimits,
   headBytes: 2 * defaultHttpLimits.headBytes + 32 * defaultHttpLimits.headerCount,
-  headerCount: defaultHttpLimits.headerCount + 2,
+  headerCount: defaultHttpLimits.headerCount + 4,
 };
 
 export interface BackendOptions {
@@ -76,17 +77,19 @@ export class ProxyContext {
       onRepeat: () => metrics.retries.inc(),
       endpoint: (endpoint, onStateChange) => {
         const labels = { ...targetLabels(options.direction, endpoint), ...options.labels(endpoint) };
-        const meter = metrics.tcp({ ...labels, peer: "dst" });
+        const lease = metrics.registry.lease();
+        const meter = metrics.tcp({ ...labels, peer: "dst" }, lease);
         return new BalancedEndpoint(endpoint, {
           clock,
           random,
           protocol: options.protocol,
-          metrics: metrics.endpoint(labels),
+          metrics: metrics.endpoint(labels, lease),
           meter,
           onStateChange,
           http1: this.#pool("http1", endpoint, backend, meter),
           http2: this.#pool("http2", endpoint, backend, meter),
-          onClose: () => metrics.forget(meter),
+          tunnels: this.#tunnels(endpoint, backend, meter),
+          onClose: () => metrics.forget(meter, lease),
         });
       },
     });
@@ -111,6 +114,18 @@ export class ProxyContext {
             }),
     });
   }
+
+  /** Not for use again: a connection that nobody waits for any more is closed at once. */
+  #tunnels(endpoint: Endpoint, backend: Backend, meter: TcpMeter): ConnectionPool {
+    return new ConnectionPool({
+      connectionsMax: HTTP1_CONNECTIONS_MAX,
+      multiplexed: false,
+      idleTimeoutMs: 0,
+      clock: this.clock,
+      connect: (done) => dial(endpoint, backend.policy, meter, done),
+      codec: (connection, owner) => new TunnelClientConnection(connection, owner),
+    });
+  }
 }
 
 /** Connects to an endpoint and counts the connection. */
@@ -120,7 +135,8 @@ export function dial(
   meter: TcpMeter,
   done: (error: Error | undefined, connection: Connection | undefined) => void,
 ): () => void {
-  const target = { address: endpoint.address, port: endpoint.port, timeoutMs: policy.connectTimeoutMs };
+  const { address, port, path } = endpoint;
+  const target = { address, port, path, timeoutMs: policy.connectTimeoutMs };
   return connect(target, (error, connection) => {
     if (connection !== undefined) meter.track(connection);
     done(error, connection);
@@ -128,6 +144,8 @@ export function dial(
 }
 
 function targetLabels(direction: Direction, endpoint: Endpoint): Labels {
+  // A label without a value is left out.
+  if (endpoint.path !== undefined) return { direction, target_addr: `unix:${endpoint.path}`, tls: "disabled" };
   return {
     direction,
     target_addr: endpointKey(endpoint),

@@ -432,6 +432,67 @@ describe("Dispatch: an upgrade", () => {
   });
 });
 
+function otherwise(protocol: "http" | "http2", version: "1.1" | "2", asks: string): { world: FakeWorld } & Call {
+  const world = new FakeWorld({ protocol });
+  world.update(1);
+  const opened = call(world, { ...requestHead("GET", "/"), version, upgrade: asks }, false);
+  world.accept();
+  return { world, ...opened };
+}
+
+describe("Dispatch: an upgrade in another version of HTTP", () => {
+  it("that cannot be answered is given up on both sides, once", () => {
+    const { world, response } = otherwise("http", "2", "websocket");
+    world.last.answer(200, false);
+    assert.equal(kind(response), "unsupported");
+    assert.equal(response.head, undefined);
+    assert.equal(world.last.given?.code, "protocol");
+    assert.deepEqual(world.outcomes, { unsupported: 1 });
+    assert.equal(world.backend.inFlight, 0);
+    assert.equal(response.late, 0);
+  });
+
+  it("goes out as an ordinary request where it is ignored", () => {
+    const { world, response } = otherwise("http2", "1.1", "chess");
+    assert.deepEqual([world.last.head.upgrade, world.last.requestEnded], ["", true]);
+    world.last.answer(200, false);
+    world.last.data("page", true);
+    assert.deepEqual([response.head?.status, response.text], [200, "page"]);
+    assert.deepEqual(world.outcomes, { 200: 1 });
+    assert.equal(world.backend.inFlight, 0);
+  });
+
+  it("is made anew for each endpoint that it is sent to", async () => {
+    const world = new FakeWorld({ protocol: "http", random: () => 0 });
+    world.update(1, 2);
+    const { response } = call(world, { ...requestHead("GET", "/"), version: "2", upgrade: "websocket" }, false);
+    world.accept();
+    world.last.lose("refused");
+    world.accept();
+    assert.equal(world.streams.length, 2);
+    assert.equal(world.last.head.version, "1.1");
+    world.last.answer(403, true);
+    assert.equal(response.head?.status, 403);
+  });
+});
+
+describe("Dispatch: CONNECT", () => {
+  it("goes elsewhere when an endpoint does not accept, and is a tunnel once it is granted", () => {
+    const world = new FakeWorld({ random: () => 0 });
+    world.update(1, 2);
+    const { stream, response } = call(world, { ...requestHead("CONNECT", ""), upgrade: "connect" }, false);
+    world.attempts[0]?.refuse();
+    world.accept();
+    world.last.answer(200, false, ["content-type", "application/grpc"], "connect");
+    assert.equal(response.head?.upgrade, "connect");
+    stream.sendData(Buffer.from("up"), true);
+    assert.equal(world.backend.inFlight, 1);
+    world.last.data("down", true);
+    assert.equal(world.backend.inFlight, 0);
+    assert.deepEqual(world.outcomes, { 200: 1 });
+  });
+});
+
 describe("Dispatch: HTTP/1 packed into HTTP/2", () => {
   it("gives interim answers back as they were, with nothing of the mesh in them", () => {
     const world = new FakeWorld();

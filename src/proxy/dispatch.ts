@@ -30,6 +30,7 @@ import { packRequest, unpackResponse } from "./original.ts";
 import type { PoolWaiter } from "./pool/connection-pool.ts";
 import type { Place } from "./pool/wait-list.ts";
 import type { EndpointSource, Seeker } from "./seeker.ts";
+import type { Translation } from "./websocket.ts";
 
 /** Bytes of a request body kept for sending it again; a longer body is sent once. Linkerd: 64 KiB. */
 export const REPLAY_BYTES_MAX = 64 * 1024;
@@ -54,12 +55,14 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
   /** A loss may just be an idle connection's close that crossed the request. */
   #reused = false;
   #packed = false;
+  /** Of a request for an upgrade that goes out in the other version of HTTP. */
+  #translation: Translation | undefined;
   #startedAt = 0;
   /** The endpoint still counts this request as in flight. */
   #loading = false;
   #status = 0;
   #grpc = false;
-  /** A 101 has passed: the two directions end independently. */
+  /** The head that grants it has passed: the two directions end independently. */
   #tunnel = false;
   #answerEnded = false;
   /** The request has been handed over in full by the caller. */
@@ -160,8 +163,14 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
     this.#packed = endpoint.packs(this.head);
     this.#startedAt = this.#clock.now();
     endpoint.metrics.requests.inc();
-    const bare = this.#ended && this.#trailers === undefined && this.#replayBytes === 0;
-    const stream = connection.open(this.#packed ? packRequest(this.head) : this.head, bare, this);
+    let bare = this.#ended && this.#trailers === undefined && this.#replayBytes === 0;
+    let outgoing = this.#packed ? packRequest(this.head) : this.head;
+    if (this.head.upgrade !== "") {
+      this.#translation = endpoint.translation(this.head);
+      outgoing = this.#translation?.request ?? outgoing;
+      bare = outgoing.upgrade === "";
+    }
+    const stream = connection.open(outgoing, bare, this);
     this.#stream = stream;
     if (this.#paused) stream.pause();
     if (bare || replay === undefined) return;
@@ -191,14 +200,24 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
 
   // What the client codec does.
 
-  onHead(head: ResponseHead, end: boolean): void {
+  onHead(received: ResponseHead, end: boolean): void {
     if (this.done) return;
     const endpoint = this.endpoint as BalancedEndpoint;
+    const asked = this.head.upgrade !== "";
+    let head = this.#packed ? unpackResponse(received, asked) : received;
     if (head.status < 200 && head.upgrade === "") {
       // Whoever says so much has the request in hand.
       this.#reused = false;
-      this.#receiver.onHead(this.#packed ? unpackResponse(head) : head, false);
+      this.#receiver.onHead(head, false);
       return;
+    }
+    if (this.#translation !== undefined) {
+      const answer = this.#translation.answer(head);
+      if (!("status" in answer)) {
+        this.#spoilt(answer);
+        return;
+      }
+      head = answer;
     }
     // A failure of gRPC is a 200 that is all of its answer.
     if (endpoint.meshed && (head.status >= 500 || end) && getHeader(head.headers, UNPROCESSED_HEADER) !== undefined) {
@@ -214,16 +233,15 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
     const now = this.#clock.now();
     this.#replay = undefined;
     this.#status = head.status;
-    this.#grpc = isGrpc(head.headers);
     this.#tunnel = head.upgrade !== "";
-    if (!this.#tunnel && this.head.upgrade !== "") this.#ended = true;
+    this.#grpc = !this.#tunnel && isGrpc(head.headers);
+    if (asked && !this.#tunnel) this.#ended = true;
     endpoint.succeeded(now, now - this.#startedAt);
     this.#backend.answered();
     this.#unload();
     endpoint.metrics.latency(head.status, now - this.#startedAt);
-    const given = this.#packed ? unpackResponse(head) : head;
     if (end) this.#complete(this.#grpc ? grpcStatusOfHead(head.headers) : undefined);
-    this.#receiver.onHead(given, end);
+    this.#receiver.onHead(head, end);
   }
 
   onData(chunk: Buffer, end: boolean): void {
@@ -258,6 +276,16 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
     if (this.done) return;
     this.#held = false;
     this.#receiver.onWritable();
+  }
+
+  /** The answer cannot be given to the caller. */
+  #spoilt(cause: ResetCause): void {
+    const stream = this.#stream;
+    this.#stream = undefined;
+    this.#countFailure(cause);
+    this.#finish();
+    stream?.reset(cause);
+    this.#receiver.onReset(cause);
   }
 
   /** What the caller has sent so far, to a stream that has had nothing of it yet. */

@@ -59,16 +59,30 @@ describe("BalancedEndpoint", () => {
       ["http", true, "1.1", "", "http2 packed"],
       ["http", true, "2", "", "http2"],
       ["detect", true, "1.1", "", "http2 packed"],
-      ["http", true, "1.1", "websocket", "http1"],
       ["opaque", true, "1.1", "", "http1"],
       ["opaque", true, "2", "", "http2"],
+      ["http", true, "1.1", "websocket", "http2 packed"],
+      ["http", true, "2", "websocket", "http2"],
+      ["http", false, "1.1", "websocket", "http1"],
+      ["http", false, "2", "websocket", "http1 translated"],
+      ["http2", false, "1.1", "websocket", "http2 translated"],
+      ["http2", false, "2", "websocket", "http2"],
+      ["opaque", true, "1.1", "websocket", "http1"],
+      ["detect", false, "2", "websocket", "http2"],
+      ["http", true, "1.1", "connect", "http2"],
+      ["detect", true, "2", "connect", "http2"],
+      ["opaque", true, "1.1", "connect", "tunnels"],
+      ["http", false, "1.1", "connect", "tunnels"],
+      ["http2", false, "2", "connect", "tunnels"],
     ];
     for (const [protocol, meshed, version, upgrade, how] of cases) {
-      const { endpoint } = rig(meshed, protocol);
-      const head = { ...requestHead("GET", "/"), version, upgrade };
-      const other = { ...requestHead("GET", "/"), version: "1.1" as const, upgrade: "x" };
-      const pool = endpoint.poolFor(head) === endpoint.poolFor(other) ? "http1" : "http2";
-      assert.equal(endpoint.packs(head) ? `${pool} packed` : pool, how, `${protocol} ${meshed} ${version} ${upgrade}`);
+      const { world, endpoint } = rig(meshed, protocol);
+      const method = upgrade === "connect" ? "CONNECT" : "GET";
+      const head = { ...requestHead(method, "/"), version, upgrade };
+      let found = world.nameOf(endpoint.poolFor(head));
+      if (endpoint.packs(head)) found += " packed";
+      if (endpoint.translation(head) !== undefined) found += " translated";
+      assert.equal(found, how, `${protocol} ${meshed} ${version} ${upgrade}`);
     }
   });
 });

@@ -7,6 +7,7 @@ import type { Loaded } from "./balance/p2c.ts";
 import { PeakEwma } from "./balance/ewma.ts";
 import type { EndpointMetrics, TcpMeter } from "./metrics.ts";
 import type { ConnectionPool } from "./pool/connection-pool.ts";
+import { type Translation, upgradeOverHttp1, upgradeOverHttp2 } from "./websocket.ts";
 
 /** Milliseconds that a failed endpoint rests: doubled with each failure in a row, up to the maximum. Linkerd: 100 ms up. */
 export const REST_MIN_MS = 100;
@@ -23,6 +24,8 @@ export interface EndpointContext {
   readonly meter: TcpMeter;
   readonly http1: ConnectionPool;
   readonly http2: ConnectionPool;
+  /** Connections of which each is the far end of one CONNECT. */
+  readonly tunnels: ConnectionPool;
   /** It may be chosen again, or may not any more. */
   readonly onStateChange: (endpoint: BalancedEndpoint) => void;
   readonly onClose: () => void;
@@ -64,16 +67,25 @@ export class BalancedEndpoint implements Loaded {
 
   /** Whether HTTP/1 goes to this endpoint packed into HTTP/2. */
   packs(head: RequestHead): boolean {
-    return this.#unpacks && head.version !== "2" && head.upgrade === "";
+    return this.#unpacks && head.version !== "2" && head.method !== "CONNECT";
   }
 
   poolFor(head: RequestHead): ConnectionPool {
-    const { protocol, http1, http2 } = this.#context;
-    if (head.upgrade !== "") return http1;
+    const { protocol, http1, http2, tunnels } = this.#context;
     if (this.#unpacks) return http2;
+    if (head.method === "CONNECT") return tunnels;
     if (protocol === "http") return http1;
     if (protocol === "http2" || protocol === "grpc") return http2;
     return head.version === "2" ? http2 : http1;
+  }
+
+  /** How a request for an upgrade that is not packed goes out; undefined: as it is. */
+  translation(head: RequestHead): Translation | undefined {
+    const { http1, http2, random } = this.#context;
+    if (head.upgrade === "" || head.method === "CONNECT" || this.packs(head)) return undefined;
+    const pool = this.poolFor(head);
+    if (head.version === "2") return pool === http1 ? upgradeOverHttp1(head, random) : undefined;
+    return pool === http2 ? upgradeOverHttp2(head) : undefined;
   }
 
   /** An answer has begun. */
@@ -103,6 +115,7 @@ export class BalancedEndpoint implements Loaded {
     this.#rest?.cancel();
     this.#context.http1.close();
     this.#context.http2.close();
+    this.#context.tunnels.close();
     this.#context.onClose();
   }
 
@@ -110,5 +123,6 @@ export class BalancedEndpoint implements Loaded {
   destroy(): void {
     this.#context.http1.destroy();
     this.#context.http2.destroy();
+    this.#context.tunnels.destroy();
   }
 }

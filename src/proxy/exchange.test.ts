@@ -116,6 +116,16 @@ describe("an exchange", () => {
     assert.equal(world.backend.inFlight, 0);
   });
 
+  it("that was granted by a 2xx is a tunnel as well", () => {
+    const { world, server } = rig("connect");
+    world.last.answer(200, false, [], "connect");
+    server.receiver.onData(Buffer.from("up"), true);
+    assert.equal(world.last.over, false);
+    world.last.data("down", true);
+    assert.deepEqual([server.status, server.text, server.ended, world.last.sent], [200, "down", true, "up"]);
+    assert.equal(world.last.given, undefined);
+  });
+
   it("that was not upgraded has no request body to wait for", () => {
     const { world, server } = rig("websocket");
     world.last.answer(426, true);

@@ -37,7 +37,7 @@ class Exchange implements BodyReceiver {
   upstream: ClientStream | undefined;
   requestEnded: boolean;
   answered = false;
-  /** A 101 has passed: both directions are opaque bytes and end on their own. */
+  /** Granted: both directions are opaque bytes and end on their own. */
   tunnel = false;
   answerEnded = false;
   /** Nothing is passed on any more. */
@@ -105,13 +105,13 @@ class Answer implements ResponseReceiver {
   onHead(head: ResponseHead, end: boolean): void {
     const exchange = this.#exchange;
     if (exchange.over) return;
-    if (head.status >= 200) {
+    if (head.upgrade !== "") {
+      exchange.answered = true;
+      exchange.tunnel = true;
+    } else if (head.status >= 200) {
       exchange.answered = true;
       // The request of an upgrade that was declined has no body (rule 6).
       if (exchange.request.upgrade !== "") exchange.requestEnded = true;
-    } else if (head.upgrade !== "") {
-      exchange.answered = true;
-      exchange.tunnel = true;
     }
     exchange.stream.sendHead(head, end);
     if (end) exchange.answerComplete();

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import { ResetCause, type ResetCode } from "../protocol/exchange.ts";
+import { ErrorCode } from "../protocol/http2/frames.ts";
 import { GRPC_CODE_NAMES } from "../protocol/grpc.ts";
 import { failureCause, failureOf, failures } from "./failure.ts";
 
@@ -38,6 +39,7 @@ describe("failures", () => {
     for (const [code, kind] of Object.entries(expected)) {
       assert.equal(failureOf(new ResetCause(code as ResetCode, "")).kind, kind);
     }
+    assert.equal(failureOf(new ResetCause("protocol", "", ErrorCode.http11Required)), failures.unsupported);
     assert.equal(failureOf(failureCause(failures.unknownService, "refused", "")), failures.unknownService);
   });
 });

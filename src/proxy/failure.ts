@@ -3,6 +3,7 @@
  * into a status. Statuses follow Linkerd's map (fail-fast 504, shed load 503, no connection 502, no route 404, …).
  */
 import type { ResetCause, ResetCode } from "../protocol/exchange.ts";
+import { ErrorCode } from "../protocol/http2/frames.ts";
 
 export interface Failure {
   /** Stable; printed with every answer that Heddle makes itself. */
@@ -124,7 +125,8 @@ export const failures = {
     grpcStatus: UNIMPLEMENTED,
     summary: "This kind of request is not carried.",
     advice:
-      "CONNECT is not carried by this version. Call the service by plain HTTP, by its Host or through an upstream port.",
+      "The request asks to switch to another protocol, as WebSocket does, and the service cannot be asked that way: it " +
+      "speaks HTTP/2 without extended CONNECT (RFC 8441), or it gave a caller in HTTP/2 an ordinary answer instead.",
   },
   unprocessed: {
     code: "HED1012",
@@ -162,7 +164,9 @@ export interface FailureCause extends ResetCause {
 
 /** What a reset of the far side comes to for the caller. */
 export function failureOf(cause: ResetCause): Failure {
-  return (cause as Partial<FailureCause>).failure ?? byResetCode[cause.code];
+  const { failure } = cause as Partial<FailureCause>;
+  if (failure !== undefined) return failure;
+  return cause.http2Code === ErrorCode.http11Required ? failures.unsupported : byResetCode[cause.code];
 }
 
 /** A reset that says more than its code. */

@@ -17,9 +17,9 @@ import type { Logger } from "../telemetry/log.ts";
 import { answerFailure, answerFault, type Speaker } from "./answer.ts";
 import { PACKED_LIMITS } from "./context.ts";
 import { forward, type Hop } from "./exchange.ts";
-import { type Failure, failures } from "./failure.ts";
+import type { Failure } from "./failure.ts";
 import type { ProxyMetrics } from "./metrics.ts";
-import { type HttpService, IGNORE_BODY } from "./service.ts";
+import type { HttpService } from "./service.ts";
 
 export interface HttpContext {
   readonly speaker: Speaker;
@@ -56,11 +56,6 @@ class HttpHandler implements ServerHandler, Hop {
   }
 
   onRequest(stream: ServerStream, head: RequestHead, end: boolean): void {
-    if (head.method === "CONNECT") {
-      stream.receiver = IGNORE_BODY;
-      this.answer(stream, head, failures.unsupported, `CONNECT ${head.authority}`);
-      return;
-    }
     forward(stream, head, end, this.#context.service, this);
   }
 

@@ -32,13 +32,13 @@ export interface Inbound {
 
 const NOTHING = Buffer.alloc(0);
 
-/** Opens one inbound listener. @throws Error that names the address and what is in the way */
+/** Opens one inbound listener. @throws ListenError */
 export async function openInbound(config: InboundConfig, context: ProxyContext): Promise<Inbound> {
   const { metrics, logger, clock } = context;
-  const target = `${config.target.host}:${config.target.port}`;
+  const { target } = config;
+  const where = "path" in target ? target.path : `${target.host}:${target.port}`;
   const application: Endpoint = {
-    address: config.target.host,
-    port: config.target.port,
+    ...("path" in target ? { address: "", port: 0, path: target.path } : { address: target.host, port: target.port }),
     workload: context.config.workload,
     locality: { region: "", zone: "", subZone: "" },
     weight: 1,
@@ -48,7 +48,7 @@ export async function openInbound(config: InboundConfig, context: ProxyContext):
     identity: "",
   };
   const backend = context.backend({
-    name: `the application at ${target}`,
+    name: `the application at ${where}`,
     direction: "inbound",
     policy: INBOUND_POLICY,
     protocol: config.protocol,
@@ -66,6 +66,7 @@ export async function openInbound(config: InboundConfig, context: ProxyContext):
   const opaque = forwardOpaque(backend, "inbound", context);
   const listener = await Listener.open({
     address: config.listen,
+    shared: context.config.workers > 1,
     meter: metrics.tcp({ direction: "inbound", peer: "src", tls: "disabled" }),
     onOverflow: () => metrics.tcpErrors.inbound.labels({ direction: "inbound", error: "overflow" }).inc(),
     serve: (connection, done) =>

@@ -27,6 +27,8 @@ export interface ListenerOptions {
   /** A connection was refused because there are too many. */
   readonly onOverflow: () => void;
   readonly connectionsMax?: number;
+  /** Others listen at the same address, and the kernel gives each connection to one of them (SO_REUSEPORT). */
+  readonly shared?: boolean;
 }
 
 export class Listener {
@@ -42,13 +44,14 @@ export class Listener {
     this.#server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => this.#accept(socket));
   }
 
-  /** @throws Error that names the address and what is in the way */
+  /** @throws ListenError */
   static async open(options: ListenerOptions): Promise<Listener> {
     const listener = new Listener(options);
     const { host, port } = options.address;
+    const reusePort = options.shared ?? false;
     await new Promise<void>((resolve, reject) => {
       listener.#server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(error, host, port)));
-      listener.#server.listen({ host, port, backlog: BACKLOG }, resolve);
+      listener.#server.listen({ host, port, backlog: BACKLOG, reusePort }, resolve);
     });
     const bound = listener.#server.address() as net.AddressInfo;
     listener.#address = { host: bound.address, port: bound.port };
@@ -102,15 +105,25 @@ export class Listener {
   }
 }
 
-/** An error in words that say what to do. */
-export function listenError(error: NodeJS.ErrnoException, host: string, port: number): Error {
+/** An address that cannot be listened at; the message names it, and says what is in the way and what to do. */
+export class ListenError extends Error {
+  override readonly name = "ListenError";
+  /** As the system calls it: "EADDRINUSE". */
+  readonly code: string;
+
+  constructor(message: string, code: string, cause?: Error) {
+    super(message, { cause });
+    this.code = code;
+  }
+}
+
+export function listenError(error: NodeJS.ErrnoException, host: string, port: number): ListenError {
   const reasons: Record<string, string> = {
     EADDRINUSE: "another process listens there already; stop it or choose another address",
     EACCES: "this user may not listen there; choose a port above 1023",
     EADDRNOTAVAIL: "this machine has no such address",
+    ENOTSUP: "this system cannot share a port among workers; leave out --workers",
   };
-  const reason = reasons[error.code ?? ""] ?? error.message;
-  return Object.assign(new Error(`cannot listen on ${host}:${port}: ${reason}`, { cause: error }), {
-    code: error.code,
-  });
+  const code = error.code ?? "";
+  return new ListenError(`cannot listen on ${host}:${port}: ${reasons[code] ?? error.message}`, code, error);
 }

@@ -3,6 +3,9 @@ import { EventEmitter } from "node:events";
 import { describe, it } from "node:test";
 
 import type { Connection } from "../net/connection.ts";
+import { staleSeries } from "../telemetry/exposition.ts";
+import { SERIES_IDLE_MS } from "../telemetry/lease.ts";
+import { DEFAULT_SERIES_MAX } from "../telemetry/metrics.ts";
 import { ProxyMetrics } from "./metrics.ts";
 
 interface FakeConnection extends Connection {
@@ -61,7 +64,7 @@ describe("TcpMeter", () => {
     const meter = metrics.tcp({ direction: "outbound", peer: "dst" });
     const open = connection();
     meter.track(open);
-    metrics.forget(meter);
+    metrics.forget(meter, metrics.registry.lease());
     open.bytesRead = 100;
     assert.match(metrics.registry.expose(), /^tcp_read_bytes_total\{[^}]*\} 100$/m);
     open.bytesRead = 150;
@@ -71,5 +74,72 @@ describe("TcpMeter", () => {
     assert.match(text, /^tcp_read_bytes_total\{[^}]*\} 150$/m);
     assert.match(text, /^tcp_open_connections\{[^}]*\} 0$/m);
     assert.match(text, /^tcp_close_total\{[^}]*errno="ECONNRESET"\} 1$/m);
+  });
+});
+
+function drop(metrics: ProxyMetrics): string {
+  metrics.registry.drop(staleSeries(metrics.registry.snapshot()));
+  return metrics.registry.expose();
+}
+
+describe("the series of an endpoint that is gone", () => {
+  const labels = { direction: "outbound", target_addr: "127.0.0.1:7" };
+  let now = 0;
+
+  it("are dropped, all of them, ten minutes after its last connection has closed", () => {
+    const metrics = new ProxyMetrics(() => now);
+    const lease = metrics.registry.lease();
+    const meter = metrics.tcp({ ...labels, peer: "dst" }, lease);
+    const endpoint = metrics.endpoint(labels, lease);
+    const open = connection();
+    meter.track(open);
+    endpoint.answered(200);
+    endpoint.latency(200, 3);
+    metrics.forget(meter, lease);
+    now += 2 * SERIES_IDLE_MS;
+    assert.match(drop(metrics), /^tcp_open_connections\{.*\} 1$/m, "a connection is open");
+    open.whenClosed?.(undefined);
+    // The request whose connection it was fails only now.
+    endpoint.failed("closed");
+    now += SERIES_IDLE_MS - 1;
+    assert.match(drop(metrics), /^response_total\{.*error="closed"\} 1$/m);
+    now += 1;
+    assert.doesNotMatch(drop(metrics), /127\.0\.0\.1:7/);
+  });
+
+  it("stay as they are if it comes back in time, and begin anew after", () => {
+    const metrics = new ProxyMetrics(() => now);
+    const come = (): { leave: () => void } => {
+      const lease = metrics.registry.lease();
+      const meter = metrics.tcp({ ...labels, peer: "dst" }, lease);
+      metrics.endpoint(labels, lease).answered(200);
+      return { leave: () => metrics.forget(meter, lease) };
+    };
+    come().leave();
+    now += SERIES_IDLE_MS - 1;
+    const second = come();
+    now += 2 * SERIES_IDLE_MS;
+    assert.match(drop(metrics), /^response_total\{.*\} 2$/m);
+    second.leave();
+    now += SERIES_IDLE_MS;
+    assert.doesNotMatch(drop(metrics), /^response_total/m);
+    come();
+    assert.match(drop(metrics), /^response_total\{.*\} 1$/m);
+  });
+
+  it("leave room for those of others", () => {
+    const metrics = new ProxyMetrics(() => now);
+    for (let port = 0; port < 2 * DEFAULT_SERIES_MAX; port++) {
+      const lease = metrics.registry.lease();
+      const its = { direction: "outbound", target_addr: `127.0.0.1:${port}` };
+      const meter = metrics.tcp({ ...its, peer: "dst" }, lease);
+      metrics.endpoint(its, lease).answered(200);
+      metrics.forget(meter, lease);
+      if (port % 500 === 0) {
+        now += SERIES_IDLE_MS;
+        drop(metrics);
+      }
+    }
+    assert.doesNotMatch(metrics.registry.expose(), /overflow/);
   });
 });

@@ -4,6 +4,7 @@
  */
 import type { Connection } from "../net/connection.ts";
 import { GRPC_CODE_NAMES, GrpcCode } from "../protocol/grpc.ts";
+import type { Lease } from "../telemetry/lease.ts";
 import {
   type Counter,
   type Family,
@@ -33,7 +34,7 @@ const REQUEST = ["direction", "authority", ...TARGET, "tls", ...DST];
 const TCP = ["direction", "peer", "authority", ...TARGET, "tls", ...DST];
 
 export class ProxyMetrics {
-  readonly registry = new MetricsRegistry();
+  readonly registry: MetricsRegistry;
   readonly requests: Family<Counter>;
   readonly responses: Family<Counter>;
   readonly latency: Family<Histogram>;
@@ -51,8 +52,10 @@ export class ProxyMetrics {
   readonly #tcpWrite: Family<Counter>;
   readonly #meters = new Set<TcpMeter>();
 
-  constructor() {
-    const registry = this.registry;
+  /** @param now monotonic milliseconds */
+  constructor(now?: () => number) {
+    const registry = new MetricsRegistry(now);
+    this.registry = registry;
     this.requests = registry.counter({
       name: "request_total",
       help: "Requests sent to an endpoint; a request that is tried at a second endpoint counts twice.",
@@ -104,6 +107,7 @@ export class ProxyMetrics {
       name: "outbound_http_balancer_endpoints",
       help: "Endpoints of a backend by state.",
       labelNames: ["direction", "backend", "endpoint_state"],
+      across: "mean",
     });
     this.queueLength = registry.gauge({
       name: "outbound_http_balancer_queue_length",
@@ -118,30 +122,32 @@ export class ProxyMetrics {
     this.#tcpWrite = tcp("tcp_write_bytes_total", "Bytes written to peers.");
     this.#tcpOpenNow = registry.gauge({ name: "tcp_open_connections", help: "Connections open now.", labelNames: TCP });
     registry.collect(() => this.#meters.forEach((meter) => meter.settle()));
-    processMetrics(registry);
   }
 
-  /** The connections that share one label set. */
-  tcp(labels: Labels): TcpMeter {
+  /** The connections that share one label set. @param lease none for what is there as long as the sidecar */
+  tcp(labels: Labels, lease?: Lease): TcpMeter {
     const meter = new TcpMeter({
-      opened: this.#tcpOpen.labels(labels),
-      open: this.#tcpOpenNow.labels(labels),
-      read: this.#tcpRead.labels(labels),
-      written: this.#tcpWrite.labels(labels),
-      closed: (errno) => this.#tcpClose.labels({ ...labels, errno }).inc(),
+      opened: this.#tcpOpen.labels(labels, lease),
+      open: this.#tcpOpenNow.labels(labels, lease),
+      read: this.#tcpRead.labels(labels, lease),
+      written: this.#tcpWrite.labels(labels, lease),
+      closed: (errno) => this.#tcpClose.labels({ ...labels, errno }, lease),
     });
     this.#meters.add(meter);
     return meter;
   }
 
-  /** The meter is not used for new connections any more; those it has are counted to their end. */
-  forget(meter: TcpMeter): void {
-    meter.whenUnused(() => this.#meters.delete(meter));
+  /** The meter is not used for new connections any more; those it has are counted to their end. Then the lease ends. */
+  forget(meter: TcpMeter, lease: Lease): void {
+    meter.whenUnused(() => {
+      this.#meters.delete(meter);
+      lease.end();
+    });
   }
 
-  /** The metrics of one endpoint under one name. */
-  endpoint(labels: Labels): EndpointMetrics {
-    return new EndpointMetrics(this, labels);
+  /** The metrics of one endpoint under one name. @param lease none for one that is there as long as the sidecar */
+  endpoint(labels: Labels, lease?: Lease): EndpointMetrics {
+    return new EndpointMetrics(this, labels, lease);
   }
 }
 
@@ -150,13 +156,16 @@ interface TcpHandles {
   readonly open: Gauge;
   readonly read: Counter;
   readonly written: Counter;
-  readonly closed: (errno: string) => void;
+  /** Looked up per error, not per connection. */
+  readonly closed: (errno: string) => Counter;
 }
 
 /** Counts connections and their bytes. Bytes are added up when somebody scrapes and on close, not per packet. */
 export class TcpMeter {
   readonly #handles: TcpHandles;
   readonly #live = new Map<Connection, { read: number; written: number }>();
+  /** By errno: those that the system has, and ours. */
+  readonly #closed = new Map<string, Counter>();
   #unused: (() => void) | undefined;
 
   constructor(handles: TcpHandles) {
@@ -177,7 +186,7 @@ export class TcpMeter {
       this.#settle(connection, counted);
       this.#live.delete(connection);
       this.#handles.open.value--;
-      this.#handles.closed(error !== undefined && "code" in error ? String(error.code) : "");
+      this.#countClose(error !== undefined && "code" in error ? String(error.code) : "");
       if (this.#live.size === 0) this.#unused?.();
     };
   }
@@ -190,6 +199,15 @@ export class TcpMeter {
 
   settle(): void {
     for (const [connection, counted] of this.#live) this.#settle(connection, counted);
+  }
+
+  #countClose(errno: string): void {
+    let counter = this.#closed.get(errno);
+    if (counter === undefined) {
+      counter = this.#handles.closed(errno);
+      this.#closed.set(errno, counter);
+    }
+    counter.inc();
   }
 
   #settle(connection: Connection, counted: { read: number; written: number }): void {
@@ -205,22 +223,24 @@ export class EndpointMetrics {
   readonly requests: Counter;
   readonly #metrics: ProxyMetrics;
   readonly #labels: Labels;
+  readonly #lease: Lease | undefined;
   readonly #byStatus: (Counter | undefined)[] = [];
   /** Of answers with status 200, as nearly all of gRPC are. */
   readonly #byGrpcStatus: (Counter | undefined)[] = [];
   readonly #latencyByStatus: (Histogram | undefined)[] = [];
 
-  constructor(metrics: ProxyMetrics, labels: Labels) {
+  constructor(metrics: ProxyMetrics, labels: Labels, lease: Lease | undefined) {
     this.#metrics = metrics;
     this.#labels = labels;
-    this.requests = metrics.requests.labels(labels);
+    this.#lease = lease;
+    this.requests = metrics.requests.labels(labels, lease);
   }
 
   /** @param status of the answer, 200 to 999 */
   latency(status: number, milliseconds: number): void {
     let handle = this.#latencyByStatus[status];
     if (handle === undefined) {
-      handle = this.#metrics.latency.labels({ ...this.#labels, status_code: String(status) });
+      handle = this.#metrics.latency.labels({ ...this.#labels, status_code: String(status) }, this.#lease);
       this.#latencyByStatus[status] = handle;
     }
     handle.observe(milliseconds);
@@ -230,11 +250,8 @@ export class EndpointMetrics {
   answered(status: number): void {
     let handle = this.#byStatus[status];
     if (handle === undefined) {
-      handle = this.#metrics.responses.labels({
-        ...this.#labels,
-        status_code: String(status),
-        classification: status >= 500 ? "failure" : "success",
-      });
+      const classification = status >= 500 ? "failure" : "success";
+      handle = this.#response({ status_code: String(status), classification });
       this.#byStatus[status] = handle;
     }
     handle.inc();
@@ -250,22 +267,52 @@ export class EndpointMetrics {
 
   /** No answer, or one that was cut. */
   failed(error: string): void {
-    this.#metrics.responses.labels({ ...this.#labels, classification: "failure", error }).inc();
+    this.#response({ classification: "failure", error }).inc();
   }
 
   #grpc(status: number, grpcStatus: number): Counter {
-    const labels = {
-      ...this.#labels,
+    return this.#response({
       status_code: String(status),
       classification: grpcStatus === 0 ? "success" : "failure",
       // A number that gRPC does not have comes from the application, who must not make up label values.
       grpc_status: grpcStatus < GRPC_CODE_NAMES.length ? String(grpcStatus) : String(GrpcCode.unknown),
-    };
-    return this.#metrics.responses.labels(labels);
+    });
+  }
+
+  #response(labels: Labels): Counter {
+    return this.#metrics.responses.labels({ ...this.#labels, ...labels }, this.#lease);
   }
 }
 
-function processMetrics(registry: MetricsRegistry): void {
+/** How the work is spread over the workers. */
+export class WorkerMetrics {
+  readonly registry = new MetricsRegistry();
+  readonly #connections: Family<Gauge>;
+  readonly #cpu: Family<Counter>;
+
+  constructor() {
+    const labelNames = ["worker"];
+    this.#connections = this.registry.gauge({
+      name: "heddle_worker_connections",
+      help: "Connections to the sidecar that a worker serves now.",
+      labelNames,
+    });
+    this.#cpu = this.registry.counter({
+      name: "heddle_worker_cpu_seconds_total",
+      help: "User and system CPU time of a worker in seconds.",
+      labelNames,
+    });
+  }
+
+  /** @param worker its number, from "1" */
+  set(worker: string, connections: number, cpuSeconds: number): void {
+    this.#connections.labels({ worker }).value = connections;
+    this.#cpu.labels({ worker }).value = cpuSeconds;
+  }
+}
+
+/** What is true of the whole process. */
+export function processMetrics(registry: MetricsRegistry): void {
   const gauge = (name: string, help: string): Gauge => registry.gauge({ name, help, labelNames: [] }).labels({});
   const start = gauge("process_start_time_seconds", "Start time of the process since the epoch, in seconds.");
   start.value = Math.round((Date.now() - process.uptime() * 1_000) / 10) / 100;

@@ -5,14 +5,32 @@
  *   heddle-orig-proto: 1.1            the version; for an answer also a reason phrase that is not the usual one
  *   heddle-orig-names: Host,Accept    left out when all names are lower case and Host comes first
  *
+ * A request for an upgrade becomes an extended CONNECT (RFC 8441), which has no method, one word for the protocol, and no
+ * way to answer 2xx without a tunnel:
+ *
+ *   heddle-orig-method: POST
+ *   heddle-orig-upgrade: WebSocket    the Upgrade field, of the request and of the answer that grants it
+ *   heddle-orig-status: 200           of an answer that grants nothing, when it is a 2xx
+ *
  * Linkerd does the same with `l5d-orig-proto` and loses the case.
  */
 import { STATUS_CODES } from "node:http";
 
 import type { HeaderList, HttpVersion, RequestHead, ResponseHead } from "../protocol/exchange.ts";
+import { removeHeader } from "../protocol/headers.ts";
 
 const PROTO = "heddle-orig-proto";
 const NAMES = "heddle-orig-names";
+const METHOD = "heddle-orig-method";
+const UPGRADE = "heddle-orig-upgrade";
+const STATUS = "heddle-orig-status";
+
+/** What carries a 2xx that grants nothing: any status above would do, and 4xx is nobody's failure. */
+const CARRIER_STATUS = 421;
+
+/** The word in place of an Upgrade field that is more than one token. */
+const SOME_UPGRADE = "upgrade";
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
 /** The same request, fit for HTTP/2, with what is needed to undo it. */
 export function packRequest(head: RequestHead): RequestHead {
@@ -20,53 +38,89 @@ export function packRequest(head: RequestHead): RequestHead {
   const headers = head.headers.slice();
   headers.push(PROTO, head.version);
   if (names !== "") headers.push(NAMES, names);
+  const { method, upgrade } = head;
+  if (upgrade !== "") headers.push(METHOD, method, UPGRADE, upgrade);
   return {
-    method: head.method,
+    method: upgrade === "" ? method : "GET",
     scheme: head.scheme,
     authority: head.authority,
     path: head.path,
     headers,
     version: "2",
-    upgrade: "",
+    upgrade: upgrade === "" ? "" : TOKEN.test(upgrade) ? upgrade.toLowerCase() : SOME_UPGRADE,
   };
 }
 
 /** Undoes {@link packRequest}. A request that never was HTTP/1 comes back as it is. */
 export function unpackRequest(head: RequestHead): RequestHead {
+  let { method, upgrade } = head;
+  // A CONNECT is never packed.
+  if (method === "CONNECT") return head;
   const taken = take(head.headers);
   if (taken === undefined || (taken.proto !== "1.1" && taken.proto !== "1.0")) return head;
+  if (upgrade !== "") {
+    method = takeField(taken.headers, METHOD) ?? method;
+    upgrade = takeField(taken.headers, UPGRADE) ?? upgrade;
+    // Nothing but a CONNECT means one, whatever is said here.
+    if (method === "CONNECT" || !TOKEN.test(method) || upgrade === "") return head;
+  }
   return {
-    method: head.method,
+    method,
     scheme: head.scheme,
     authority: head.authority,
     path: head.path,
     headers: restore(taken.headers, taken.names, head.authority),
     version: taken.proto satisfies HttpVersion,
-    upgrade: "",
+    upgrade,
   };
 }
 
-/** The answer to a request that came packed. */
-export function packResponse(head: ResponseHead): ResponseHead {
+/** The answer to a request that came packed. @param asked the request asked for an upgrade */
+export function packResponse(head: ResponseHead, asked: boolean): ResponseHead {
   const names = namesOf(head.headers, false);
   const usual = head.reason === "" || head.reason === STATUS_CODES[head.status];
-  if (usual && names === "") return head;
+  if (usual && names === "" && !asked) return head;
   const headers = head.headers.slice();
   headers.push(PROTO, usual ? "1.1" : `1.1 ${head.reason}`);
   if (names !== "") headers.push(NAMES, names);
-  return { status: head.status, reason: head.reason, headers, upgrade: "" };
+  let { status } = head;
+  if (head.upgrade !== "") {
+    headers.push(UPGRADE, head.upgrade);
+  } else if (asked && status >= 200 && status <= 299) {
+    headers.push(STATUS, String(status));
+    status = CARRIER_STATUS;
+  }
+  return { status, reason: head.reason, headers, upgrade: head.upgrade };
 }
 
 /** Undoes {@link packResponse}. */
-export function unpackResponse(head: ResponseHead): ResponseHead {
+export function unpackResponse(head: ResponseHead, asked: boolean): ResponseHead {
   const taken = take(head.headers);
   if (taken === undefined) return head;
+  let { status, upgrade } = head;
+  if (asked) {
+    if (upgrade !== "") upgrade = takeField(taken.headers, UPGRADE) ?? upgrade;
+    else if (status === CARRIER_STATUS) status = successOf(takeField(taken.headers, STATUS)) ?? status;
+  }
   return {
-    status: head.status,
+    status,
     reason: taken.proto.slice(4),
     headers: restore(taken.headers, taken.names, ""),
-    upgrade: "",
+    upgrade,
   };
+}
+
+function successOf(text: string | undefined): number | undefined {
+  return text !== undefined && /^2[0-9][0-9]$/.test(text) ? Number(text) : undefined;
+}
+
+/** Takes a field out, in place. @returns its last value: what came before is not from the sidecar */
+function takeField(headers: HeaderList, name: string): string | undefined {
+  const at = headers.findLastIndex((text, i) => i % 2 === 0 && text === name);
+  if (at < 0) return undefined;
+  const value = headers[at + 1];
+  removeHeader(headers, name);
+  return value;
 }
 
 /** The names joined, or "" if lower case (and Host first) says it all. */

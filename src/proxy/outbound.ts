@@ -62,6 +62,7 @@ function open(
   const { metrics } = context;
   return Listener.open({
     address,
+    shared: context.config.workers > 1,
     serve,
     meter: metrics.tcp({ direction: "outbound", peer: "src", tls: "disabled" }),
     onOverflow: () => metrics.tcpErrors.outbound.labels({ direction: "outbound", error: "overflow" }).inc(),

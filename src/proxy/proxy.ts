@@ -1,25 +1,17 @@
 /** One sidecar: puts the parts together, starts them, drains them. */
 import type { Discovery } from "../model/discovery.ts";
 import { type Clock, systemClock } from "../net/clock.ts";
-import { Logger } from "../telemetry/log.ts";
+import { exposition, mergeSnapshots, staleSeries } from "../telemetry/exposition.ts";
+import { Logger, type LogLevel } from "../telemetry/log.ts";
+import { MetricsRegistry } from "../telemetry/metrics.ts";
 import { XdsClient } from "../xds/client.ts";
 import { Admin } from "./admin.ts";
+import type { Carrier, TrafficAddresses } from "./carrier.ts";
 import type { ProxyConfig, SocketAddress } from "./config.ts";
-import { ProxyContext } from "./context.ts";
-import { type Inbound, openInbound } from "./inbound.ts";
-import type { Listener } from "./listener.ts";
-import { ProxyMetrics } from "./metrics.ts";
-import { openByHost, openUpstream, outboundBackend } from "./outbound.ts";
-import { Services } from "./outbound/services.ts";
+import { processMetrics } from "./metrics.ts";
 
 export interface RunningProxy {
-  readonly addresses: {
-    readonly outbound: SocketAddress | undefined;
-    /** In the order of the configuration. */
-    readonly upstreams: readonly SocketAddress[];
-    readonly inbound: readonly SocketAddress[];
-    readonly admin: SocketAddress;
-  };
+  readonly addresses: TrafficAddresses & { readonly admin: SocketAddress };
   /** Resolves when somebody has asked for a shutdown at the admin listener. */
   readonly shutdownRequested: Promise<void>;
   /** Stops accepting, finishes what has begun (at most `shutdownGraceMs`), then closes. Idempotent. */
@@ -31,7 +23,8 @@ export interface RunningProxy {
 /**
  * Starts a sidecar; resolves when all its listeners accept.
  *
- * @throws Error that names the address and what is in the way, if one of them cannot be opened; nothing stays open then
+ * @param clock not that of further workers, which have the machine's
+ * @throws ListenError if one of them cannot be opened; nothing stays open then
  */
 export async function startProxy(config: ProxyConfig, clock: Clock = systemClock): Promise<RunningProxy> {
   const proxy = new Proxy(config, clock);
@@ -46,12 +39,13 @@ export async function startProxy(config: ProxyConfig, clock: Clock = systemClock
 
 class Proxy implements RunningProxy {
   readonly shutdownRequested: Promise<void>;
-  readonly #context: ProxyContext;
-  readonly #inbound: Inbound[] = [];
-  readonly #upstreams: Listener[] = [];
+  readonly #config: ProxyConfig;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  /** What is true of the process, however many workers it has. */
+  readonly #metrics = new MetricsRegistry();
   readonly #requestShutdown: () => void;
-  #outbound: Listener | undefined;
-  #services: Services | undefined;
+  #carrier: Carrier | undefined;
   #xds: XdsClient | undefined;
   #admin: Admin | undefined;
   /** The control plane has answered once; from then on its absence changes nothing. */
@@ -61,43 +55,30 @@ class Proxy implements RunningProxy {
   #closed = false;
 
   constructor(config: ProxyConfig, clock: Clock) {
-    const logger = new Logger({ level: config.logLevel, format: config.logFormat, sink: process.stderr });
-    this.#context = new ProxyContext(config, clock, Math.random, new ProxyMetrics(), logger);
+    this.#config = config;
+    this.#clock = clock;
+    this.#logger = new Logger({ level: config.logLevel, format: config.logFormat, sink: process.stderr });
+    processMetrics(this.#metrics);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.shutdownRequested = promise;
     this.#requestShutdown = resolve;
   }
 
   get addresses(): RunningProxy["addresses"] {
-    return {
-      outbound: this.#outbound?.address,
-      upstreams: this.#upstreams.map((listener) => listener.address),
-      inbound: this.#inbound.map(({ listener }) => listener.address),
-      admin: (this.#admin as Admin).address,
-    };
+    return { ...(this.#carrier as Carrier).addresses, admin: (this.#admin as Admin).address };
   }
 
   async open(): Promise<void> {
-    const context = this.#context;
-    const { config, metrics, logger } = context;
+    const logger = this.#logger;
     this.#admin = await Admin.open({
-      address: config.admin,
-      expose: () => metrics.registry.expose(),
+      address: this.#config.admin,
+      expose: () => this.#expose(),
       isReady: () => this.#accepting && this.#discovered,
-      logLevel: { get: () => logger.level, set: (level) => (logger.level = level) },
+      isLive: async () => (await this.#carrier?.isLive()) ?? true,
+      logLevel: { get: () => logger.level, set: (level) => this.#setLogLevel(level) },
       onShutdown: this.#requestShutdown,
     });
-    const services = new Services({
-      clock: context.clock,
-      logger,
-      discovery: this.#discovery(this.#admin.address),
-      makeBackend: (service, backend) => outboundBackend(service, backend, context),
-    });
-    this.#services = services;
-    metrics.registry.collect(() => this.#gauges(services));
-    for (const inbound of config.inbound) this.#inbound.push(await openInbound(inbound, context));
-    for (const upstream of config.upstreams) this.#upstreams.push(await openUpstream(upstream, services, context));
-    if (config.outbound !== undefined) this.#outbound = await openByHost(config.outbound, services, context);
+    this.#carrier = await this.#carry(this.#discovery(this.#admin.address));
     this.#accepting = true;
   }
 
@@ -110,69 +91,59 @@ class Proxy implements RunningProxy {
     if (this.#closed) return;
     this.#closed = true;
     this.#accepting = false;
-    for (const listener of this.#listeners()) listener.destroy();
-    for (const { backend } of this.#inbound) backend.destroy();
-    this.#services?.destroy();
+    this.#carrier?.close();
     this.#xds?.close();
     this.#admin?.close();
   }
 
   async #drain(): Promise<void> {
     this.#accepting = false;
-    const { clock, config, logger } = this.#context;
+    const carrier = this.#carrier as Carrier;
     const { promise: late, resolve } = Promise.withResolvers<"late">();
-    const timer = clock.after(config.shutdownGraceMs, () => resolve("late"));
-    const outcome = await Promise.race([this.#drainListeners(), late]);
+    const timer = this.#clock.after(this.#config.shutdownGraceMs, () => resolve("late"));
+    // What the application is still working on may need other services, so the way out closes last.
+    const done = carrier.drainInbound().then(() => carrier.drainOutbound());
+    const outcome = await Promise.race([done, late]);
     timer.cancel();
     if (outcome === "late") {
-      const open = this.#listeners().reduce((sum, listener) => sum + listener.open, 0);
-      logger.warn("the grace period is over; what is left is cut", { connections: open });
+      this.#logger.warn("the grace period is over; what is left is cut", { connections: await carrier.connections() });
     }
     this.close();
   }
 
-  /** What the application is still working on may need other services, so the way out closes last. */
-  async #drainListeners(): Promise<void> {
-    const inbound = this.#inbound.map(({ listener }) => listener);
-    await Promise.all(inbound.map((listener) => listener.drain()));
-    const rest = this.#listeners().filter((listener) => !inbound.includes(listener));
-    await Promise.all(rest.map((listener) => listener.drain()));
+  /** The modules of what is not wanted are not loaded: the memory of an idle sidecar is counted. */
+  async #carry(discovery: Discovery): Promise<Carrier> {
+    const options = { config: this.#config, clock: this.#clock, logger: this.#logger, discovery };
+    if (this.#config.workers === 1) return (await import("./traffic.ts")).Traffic.open(options);
+    return (await import("./workers/workers.ts")).Workers.open(options);
   }
 
-  #listeners(): Listener[] {
-    const listeners = [...this.#inbound.map(({ listener }) => listener), ...this.#upstreams];
-    return this.#outbound === undefined ? listeners : [...listeners, this.#outbound];
+  async #expose(): Promise<string> {
+    const carried = (await this.#carrier?.snapshot()) ?? [];
+    this.#carrier?.drop(staleSeries(carried));
+    return exposition(mergeSnapshots([carried, this.#metrics.snapshot()]));
+  }
+
+  #setLogLevel(level: LogLevel): void {
+    this.#logger.level = level;
+    this.#carrier?.setLogLevel(level);
   }
 
   #discovery(admin: SocketAddress): Discovery {
-    const { config, logger, clock, random } = this.#context;
-    if (config.control === undefined) {
+    const { control, workload, namespace, service } = this.#config;
+    if (control === undefined) {
       this.#discovered = true;
       return nothing;
     }
-    const { workload, namespace, service } = config;
     this.#xds = new XdsClient({
-      address: config.control,
+      address: control,
       node: { workload, namespace, service, admin: `${admin.host}:${admin.port}` },
-      logger,
-      clock,
-      random,
+      logger: this.#logger,
+      clock: this.#clock,
+      random: Math.random,
     });
     this.#xds.onConnectionChange = (connected) => (this.#discovered ||= connected);
     return this.#xds;
-  }
-
-  #gauges(services: Services): void {
-    const { balancerEndpoints, queueLength } = this.#context.metrics;
-    balancerEndpoints.clear();
-    queueLength.clear();
-    for (const [key, backend] of services.backends()) {
-      const labels = { direction: "outbound", backend: key };
-      balancerEndpoints.labels({ ...labels, endpoint_state: "ready" }).value = backend.readyEndpoints;
-      balancerEndpoints.labels({ ...labels, endpoint_state: "pending" }).value =
-        backend.endpoints - backend.readyEndpoints;
-      queueLength.labels(labels).value = backend.queued;
-    }
   }
 }
 

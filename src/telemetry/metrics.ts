@@ -2,8 +2,11 @@
  * Counters, gauges and histograms for the data path: a handle is resolved once per label set and then costs one addition.
  *
  * Cardinality is bounded: a family takes at most `seriesMax` label sets; further ones share one series whose label
- * values are all "overflow", and `heddle_metrics_overflow_total{family}` counts how often that happened.
+ * values are all "overflow", and `heddle_metrics_overflow_total{family}` counts how often that happened. Label sets that
+ * come and go with an endpoint are held by a {@link Lease}, and may be dropped a while after the last one has ended.
  */
+import { exposition } from "./exposition.ts";
+import { Lease, type Leased, SERIES_IDLE_MS } from "./lease.ts";
 
 /** Label sets of one family when nothing else is said. */
 export const DEFAULT_SERIES_MAX = 2_000;
@@ -32,30 +35,75 @@ interface FamilyOptions {
   readonly seriesMax?: number;
 }
 
+interface GaugeOptions extends FamilyOptions {
+  /** How the numbers of several workers become one; "sum" unless said. */
+  readonly across?: Across;
+}
+
+export type Kind = "counter" | "gauge" | "histogram";
+
+/** "mean" is for what every worker sees in whole, so that a sum would count it as often as there are workers. */
+export type Across = "sum" | "mean";
+
+/** One series at one moment. */
+export type Sample = { readonly value: number } | HistogramSample;
+
+export interface HistogramSample {
+  /** Upper bounds of the buckets, ascending, without +Inf. */
+  readonly bounds: readonly number[];
+  /** Not cumulative; one more than there are bounds, for +Inf. */
+  readonly counts: Float64Array;
+  readonly sum: number;
+}
+
+/** All series of one name at one moment, as plain data that can go from one thread to another. */
+export interface FamilySnapshot {
+  readonly name: string;
+  readonly help: string;
+  readonly kind: Kind;
+  readonly across: Across;
+  /** By the label set as it is printed, "" for none. Never changed by who reads it: it may be the living series. */
+  readonly series: ReadonlyMap<string, Sample>;
+  /** Those of the series that may be dropped. */
+  readonly stale: readonly string[];
+}
+
+/** Series of one family that have outlived their use. */
+export interface StaleSeries {
+  readonly name: string;
+  readonly series: readonly string[];
+}
+
 /** What all series of one name have in common. `labels` gives the handle of one label set; keep it, do not look it up per request. */
 export interface Family<Handle> {
   readonly name: string;
-  labels(values: Labels): Handle;
+  /** @param lease whose end lets the label set go; without one it stays for ever */
+  labels(values: Labels, lease?: Lease): Handle;
   /** Forgets all label sets, before they are set anew from what there is. Handles given out before lead nowhere. */
   clear(): void;
 }
 
-class CounterCell implements Counter {
+class CounterCell implements Counter, Leased {
   value = 0;
+  holders = 0;
+  abandonedAt = 0;
   inc(by = 1): void {
     this.value += by;
   }
 }
 
-class GaugeCell implements Gauge {
+class GaugeCell implements Gauge, Leased {
   value = 0;
+  holders = 0;
+  abandonedAt = 0;
 }
 
-class HistogramCell implements Histogram {
+class HistogramCell implements Histogram, HistogramSample, Leased {
   readonly bounds: readonly number[];
-  /** Not cumulative; one more than there are bounds, for +Inf. */
   readonly counts: Float64Array;
   sum = 0;
+  holders = 0;
+  abandonedAt = 0;
 
   constructor(bounds: readonly number[]) {
     this.bounds = bounds;
@@ -73,29 +121,54 @@ class HistogramCell implements Histogram {
 }
 
 type Cell = CounterCell | GaugeCell | HistogramCell;
-type Kind = "counter" | "gauge" | "histogram";
 
 class FamilyStore<C extends Cell> implements Family<C> {
   readonly name: string;
   readonly help: string;
   readonly kind: Kind;
+  readonly across: Across;
   readonly series = new Map<string, C>();
   readonly #labelNames: readonly string[];
   readonly #seriesMax: number;
   readonly #make: () => C;
   readonly #onOverflow: () => void;
 
-  constructor(kind: Kind, options: FamilyOptions, make: () => C, onOverflow: () => void) {
+  constructor(kind: Kind, options: GaugeOptions, make: () => C, onOverflow: () => void) {
     this.name = options.name;
     this.help = options.help;
     this.kind = kind;
+    this.across = options.across ?? "sum";
     this.#labelNames = options.labelNames;
     this.#seriesMax = options.seriesMax ?? DEFAULT_SERIES_MAX;
     this.#make = make;
     this.#onOverflow = onOverflow;
   }
 
-  labels(values: Labels): C {
+  labels(values: Labels, lease?: Lease): C {
+    const cell = this.#find(values);
+    if (lease === undefined) cell.holders = Infinity;
+    else lease.hold(cell);
+    return cell;
+  }
+
+  clear(): void {
+    this.series.clear();
+  }
+
+  stale(now: number): string[] {
+    const keys: string[] = [];
+    for (const [key, cell] of this.series) if (isStale(cell, now)) keys.push(key);
+    return keys;
+  }
+
+  drop(keys: readonly string[], now: number): void {
+    for (const key of keys) {
+      const cell = this.series.get(key);
+      if (cell !== undefined && isStale(cell, now)) this.series.delete(key);
+    }
+  }
+
+  #find(values: Labels): C {
     const key = formatLabels(this.#labelNames, values);
     const known = this.series.get(key);
     if (known !== undefined) return known;
@@ -104,10 +177,6 @@ class FamilyStore<C extends Cell> implements Family<C> {
       return this.#cell(formatLabels(this.#labelNames, undefined));
     }
     return this.#cell(key);
-  }
-
-  clear(): void {
-    this.series.clear();
   }
 
   #cell(key: string): C {
@@ -125,8 +194,11 @@ export class MetricsRegistry {
   readonly #families = new Map<string, FamilyStore<Cell>>();
   readonly #collectors: (() => void)[] = [];
   readonly #overflow: Family<Counter>;
+  readonly #now: () => number;
 
-  constructor() {
+  /** @param now monotonic milliseconds */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
     this.#overflow = this.counter({
       name: "heddle_metrics_overflow_total",
       help: "Label sets refused because their family was full.",
@@ -138,7 +210,7 @@ export class MetricsRegistry {
     return this.#add(new FamilyStore("counter", options, () => new CounterCell(), this.#overflowOf(options.name)));
   }
 
-  gauge(options: FamilyOptions): Family<Gauge> {
+  gauge(options: GaugeOptions): Family<Gauge> {
     return this.#add(new FamilyStore("gauge", options, () => new GaugeCell(), this.#overflowOf(options.name)));
   }
 
@@ -153,18 +225,32 @@ export class MetricsRegistry {
     this.#collectors.push(callback);
   }
 
+  /** For label sets that come and go together. */
+  lease(): Lease {
+    return new Lease(this.#now);
+  }
+
+  /** Every family that has a series, as of now. */
+  snapshot(): FamilySnapshot[] {
+    const now = this.#now();
+    for (const collector of this.#collectors) collector();
+    const families: FamilySnapshot[] = [];
+    for (const family of this.#families.values()) {
+      const { name, help, kind, across, series } = family;
+      if (series.size > 0) families.push({ name, help, kind, across, series, stale: family.stale(now) });
+    }
+    return families;
+  }
+
+  /** Forgets what an earlier snapshot called stale, and still is. */
+  drop(stale: readonly StaleSeries[]): void {
+    const now = this.#now();
+    for (const { name, series } of stale) this.#families.get(name)?.drop(series, now);
+  }
+
   /** Everything in the Prometheus text format 0.0.4. */
   expose(): string {
-    for (const collector of this.#collectors) collector();
-    const lines: string[] = [];
-    for (const family of this.#families.values()) {
-      if (family.series.size === 0) continue;
-      lines.push(`# HELP ${family.name} ${family.help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")}`);
-      lines.push(`# TYPE ${family.name} ${family.kind}`);
-      for (const [labels, cell] of family.series) exposeCell(lines, family.name, labels, cell);
-    }
-    lines.push("");
-    return lines.join("\n");
+    return exposition(this.snapshot());
   }
 
   #add<C extends Cell>(family: FamilyStore<C>): FamilyStore<C> {
@@ -176,6 +262,10 @@ export class MetricsRegistry {
   #overflowOf(name: string): () => void {
     return () => this.#overflow.labels({ family: name }).inc();
   }
+}
+
+function isStale(cell: Leased, now: number): boolean {
+  return cell.holders === 0 && now - cell.abandonedAt >= SERIES_IDLE_MS;
 }
 
 function formatLabels(names: readonly string[], values: Labels | undefined): string {
@@ -191,21 +281,4 @@ function formatLabels(names: readonly string[], values: Labels | undefined): str
 function escapeLabel(value: string): string {
   if (!/["\\\n]/.test(value)) return value;
   return value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
-}
-
-function exposeCell(lines: string[], name: string, labels: string, cell: Cell): void {
-  if (!(cell instanceof HistogramCell)) {
-    lines.push(labels === "" ? `${name} ${cell.value}` : `${name}{${labels}} ${cell.value}`);
-    return;
-  }
-  const open = labels === "" ? "{" : `{${labels},`;
-  let count = 0;
-  cell.bounds.forEach((bound, i) => {
-    count += cell.counts[i] as number;
-    lines.push(`${name}_bucket${open}le="${bound}"} ${count}`);
-  });
-  count += cell.counts[cell.bounds.length] as number;
-  lines.push(`${name}_bucket${open}le="+Inf"} ${count}`);
-  const suffix = labels === "" ? "" : `{${labels}}`;
-  lines.push(`${name}_sum${suffix} ${cell.sum}`, `${name}_count${suffix} ${count}`);
 }

@@ -10,8 +10,6 @@ class MemorySocket extends EventEmitter {
   remotePort = 1;
   localAddress = "127.0.0.1";
   localPort = 2;
-  writableLength = 0;
-  writableNeedDrain = false;
   destroyed = false;
 
   paused = true;
@@ -20,14 +18,14 @@ class MemorySocket extends EventEmitter {
   /** The peer does not read: what is written stays unsent. */
   blocked = false;
   readonly written: Buffer[] = [];
+  /** Told of each write that waits for the peer, oldest first. */
+  unsent: (() => void)[] = [];
   onResume: () => void = () => {};
 
-  write(bytes: Uint8Array): void {
-    if (this.destroyed) return;
+  _write(bytes: Uint8Array, _encoding: string, done: () => void): void {
     this.written.push(Buffer.from(bytes));
-    if (!this.blocked) return;
-    this.writableLength += bytes.length;
-    this.writableNeedDrain = true;
+    if (this.blocked) this.unsent.push(done);
+    else done();
   }
 
   pause(): void {
@@ -117,10 +115,9 @@ export class MemoryConnection {
   /** The peer reads everything. */
   unblock(): void {
     this.#socket.blocked = false;
-    this.#socket.writableLength = 0;
-    if (!this.#socket.writableNeedDrain) return;
-    this.#socket.writableNeedDrain = false;
-    this.#socket.emit("drain");
+    const unsent = this.#socket.unsent;
+    this.#socket.unsent = [];
+    for (const done of unsent) done();
   }
 
   /** Everything written so far. */

@@ -44,6 +44,7 @@ export function sidecar(workload: string, over: Partial<ProxyConfig>): ProxyConf
     upstreams: [],
     inbound: [],
     admin: ANY_PORT,
+    workers: 1,
     logLevel: "error",
     logFormat: "plain",
     shutdownGraceMs: 10_000,

@@ -11,6 +11,9 @@ export const proxy = defineCommand({
   description: `Runs one sidecar: it takes the calls to its application on --inbound and the calls of its application on --outbound
 and --upstream. \`heddle up\` and \`heddle run\` start sidecars by themselves.
 
+One worker uses one core. With --workers N the kernel gives each connection to one of N threads by a hash of its
+addresses: many connections are spread evenly, a few may all meet in one thread. The metrics are those of all together.
+
 The first SIGTERM or SIGINT drains: no new work, what is running is finished. A second one ends at once.`,
   flags: PROXY_FLAGS,
   examples: [
@@ -20,15 +23,27 @@ The first SIGTERM or SIGINT drains: no new work, what is running is finished. A 
       --inbound 127.0.0.1:20003=127.0.0.1:8080,port=80,protocol=http --upstream product=127.0.0.1:20002`,
     },
     {
+      does: "The same for an application that listens on a Unix socket",
+      line: `heddle proxy --workload price-1 --service price --xds 127.0.0.1:4181 \\
+      --inbound 127.0.0.1:20003=unix:/run/price.sock,port=80,protocol=http`,
+    },
+    {
       does: "A sidecar for the person at the keyboard: any service by its Host on port 4140",
       line: "heddle proxy --workload keyboard --xds 127.0.0.1:4181 --outbound 127.0.0.1:4140",
+    },
+    {
+      does: "A gateway on four cores",
+      line: "heddle proxy --workload gateway --xds 127.0.0.1:4181 --outbound 127.0.0.1:4140 --workers 4",
     },
   ],
   async run({ flags }) {
     const config = parseProxyFlags(flags);
-    const { startProxy } = await import("../../proxy/proxy.ts");
+    const [{ startProxy }, { ListenError }] = await Promise.all([
+      import("../../proxy/proxy.ts"),
+      import("../../proxy/listener.ts"),
+    ]);
     const running = await startProxy(config).catch((error: unknown) => {
-      throw isListenError(error) ? new Failure(error.message) : error;
+      throw error instanceof ListenError ? new Failure(error.message) : error;
     });
     return new Promise<number>((resolve) => {
       const drain = (): void => void running.drain().then(() => resolve(0));
@@ -60,9 +75,4 @@ function announce(config: ProxyConfig, { addresses }: RunningProxy): void {
     upstreams: join(addresses.upstreams),
     admin: join([addresses.admin]),
   });
-}
-
-/** An address that is not free or not ours: the message says which and what to do. */
-function isListenError(error: unknown): error is Error {
-  return error instanceof Error && "code" in error && "syscall" in ((error.cause as object | undefined) ?? {});
 }

@@ -87,6 +87,7 @@ export function sidecarConfig(
       protocol: port.protocol,
     })),
     admin: loopback(ports.admin),
+    workers: 1,
     logFormat: "plain",
     ...settings,
   };
@@ -105,6 +106,7 @@ export function keyboardConfig(namespace: string, addresses: MeshAddresses, sett
     upstreams: [],
     inbound: [],
     admin: addresses.admin,
+    workers: 1,
     logFormat: "plain",
     ...settings,
   };

@@ -21,7 +21,7 @@ export class Http1ClientStream implements ClientStream {
   open = true;
   requestEnded: boolean;
   responseEnded = false;
-  /** The opaque bytes after a 101. */
+  /** All that follows is opaque bytes. */
   tunnel = false;
   readonly upgrade: boolean;
   readonly receiver: ResponseReceiver;

@@ -23,6 +23,7 @@ function setUp() {
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const cancelled = new ResetCause("cancelled", "the test says so");
 const GET = requestHead("GET", "/");
+const CONNECT: RequestHead = { ...requestHead("CONNECT", ""), authority: "a.test:80", upgrade: "connect" };
 const OK_2 = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 
 describe("Http1ClientConnection: requests", () => {
@@ -108,6 +109,10 @@ describe("Http1ClientConnection: requests", () => {
     for (const head of [
       requestHead("GET /x HTTP/1.1\r\nA:", "/"),
       requestHead("CONNECT", "/"),
+      { ...CONNECT, path: "/" },
+      { ...CONNECT, upgrade: "" },
+      { ...CONNECT, authority: "a.test" },
+      { ...CONNECT, authority: "a.test:0" },
       requestHead("", "/"),
       requestHead("GET", "/a b"),
       requestHead("GET", "/a\r\nX: y"),
@@ -124,8 +129,10 @@ describe("Http1ClientConnection: requests", () => {
       { ...GET, authority: "h\r\nX: y" },
       { ...GET, authority: "h/x" },
       { ...GET, upgrade: "a\r\nX: y" },
+      { ...GET, upgrade: "h2c" },
+      { ...GET, upgrade: "x, HTTP/2.0" },
     ]) {
-      const { peer, client, open } = setUp();
+      const { peer, client, owner, open } = setUp();
       const { response, stream } = open(head);
       assert.equal(response.reset?.code, undefined, "no call from inside open");
       assert.equal(stream.sendData(Buffer.from("x"), true), true);
@@ -133,6 +140,7 @@ describe("Http1ClientConnection: requests", () => {
       assert.equal(response.reset?.code, "internal", JSON.stringify(head));
       assert.equal(peer.text(), "");
       assert.equal(client.available, 1);
+      assert.equal(owner.available, 1, "its owner may use it again");
     }
   });
 
@@ -342,6 +350,46 @@ describe("Http1ClientConnection: upgrade", () => {
     await turn();
     assert.equal(owner.closed, 1);
     assert.equal(response.reset, undefined);
+  });
+
+  it("asks by CONNECT, and takes any 2xx for the grant, whatever it says of a length", async () => {
+    for (const answer of [
+      "HTTP/1.1 200 Connection established\r\nA: b\r\n\r\n",
+      "HTTP/1.0 200 OK\r\nA: b\r\nContent-Length: 5\r\n\r\n",
+      "HTTP/1.1 299 Fine\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n",
+      "HTTP/1.1 204 No\r\nConnection: close\r\nA: b\r\n\r\n",
+    ]) {
+      const { peer, client, open } = setUp();
+      const { response, stream } = open({ ...CONNECT, headers: ["Host", "other", "X", "y"] }, false);
+      assert.equal(peer.text(), "CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\nX: y\r\n\r\n");
+      peer.feed(`${answer}first`);
+      assert.deepEqual(response.head?.headers, ["A", "b"]);
+      assert.equal(response.head?.upgrade, "connect");
+      assert.equal(response.text, "first");
+      stream.sendData(Buffer.from("up"), true);
+      assert.equal(peer.ended, true);
+      peer.finish();
+      assert.equal(response.ended, true);
+      assert.equal(client.available, 0);
+    }
+  });
+
+  it("knows a CONNECT that is declined, and a 101 that does not belong to one", () => {
+    const declined = setUp();
+    const { response } = declined.open(CONNECT, false);
+    declined.peer.feed("HTTP/1.1 407 No\r\nContent-Length: 2\r\n\r\nno");
+    assert.deepEqual([response.head?.upgrade, response.text, response.ended], ["", "no", true]);
+    assert.equal(declined.client.available, 1);
+    const wrong = setUp();
+    const { response: reset } = wrong.open(CONNECT, false);
+    wrong.peer.feed(SWITCHED);
+    assert.equal(reset.reset?.code, "protocol");
+    const next = setUp();
+    next.open(CONNECT, false);
+    next.peer.feed("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n");
+    const { response: ordinary } = next.open(GET);
+    next.peer.feed(OK_2);
+    assert.deepEqual([ordinary.head?.upgrade, ordinary.text], ["", "hi"]);
   });
 
   it("is an ordinary exchange when it is declined", () => {

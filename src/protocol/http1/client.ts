@@ -5,7 +5,7 @@
  * States of the input and how they follow each other:
  *
  *   IDLE ──open──▶ HEAD ──final head──▶ BODY ──last byte──▶ IDLE
- *                   └──101──▶ TUNNEL
+ *                   └──101, or 2xx to CONNECT──▶ TUNNEL
  *   any ──fault, loss, answered early, last answer──▶ CLOSED
  */
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
@@ -70,13 +70,17 @@ export class Http1ClientConnection implements ClientConnection, ConnectionHandle
   open(head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
     const stream = new Http1ClientStream(this, receiver, head.upgrade !== "", end && head.upgrade === "");
     if (this.available === 0 || !writeRequestHead(this.connection, head, end || stream.upgrade)) {
-      // Nothing has been written, so the connection is as good as before.
-      setImmediate(() => stream.lost(new ResetCause("internal", "the request head cannot be written in HTTP/1")));
+      // Nothing has been written, so the connection is as good as before, and its owner may use it again.
+      setImmediate(() => {
+        stream.lost(new ResetCause("internal", "the request head cannot be written in HTTP/1"));
+        if (this.available > 0) this.#owner.onAvailable();
+      });
       return stream;
     }
     this.#stream = stream;
     this.#state = HEAD;
     this.#reader.toHead = head.method === "HEAD";
+    this.#reader.toConnect = head.method === "CONNECT";
     this.bodyWriter.start(written.framing, written.length);
     return stream;
   }
@@ -181,12 +185,12 @@ export class Http1ClientConnection implements ClientConnection, ConnectionHandle
       return chunk.length;
     }
     const { head } = reader;
-    if (head.status < 200) {
-      if (head.status === 101) {
-        if (!stream.upgrade || head.upgrade === "") {
-          this.#fault({ status: 400, kind: "bad_upgrade", detail: "a 101 that was not asked for" });
-          return chunk.length;
-        }
+    if (head.status === 101 && (!stream.upgrade || reader.toConnect || head.upgrade === "")) {
+      this.#fault({ status: 400, kind: "bad_upgrade", detail: "a 101 that was not asked for" });
+      return chunk.length;
+    }
+    if (head.status < 200 || head.upgrade !== "") {
+      if (head.upgrade !== "") {
         stream.tunnel = true;
         this.#state = TUNNEL;
         this.bodyWriter.start(FRAMING_CLOSE, 0);

@@ -12,6 +12,7 @@ import type { HeaderList, RequestHead, ResponseHead } from "../exchange.ts";
 import { nameEquals } from "../headers.ts";
 import { dropUnfitTrailers } from "./chunked.ts";
 import { type Framing, FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE } from "./framing.ts";
+import { isConnectTarget, withoutHttp } from "../upgrade.ts";
 import { statusLine } from "./status-lines.ts";
 import { COLON, CR, FIELD_VALUE, isAuthority, isTarget, isToken, LF, parseContentLength, TOKEN } from "./syntax.ts";
 
@@ -19,18 +20,24 @@ import { COLON, CR, FIELD_VALUE, isAuthority, isTarget, isToken, LF, parseConten
 export const written: { framing: Framing; length: number } = { framing: FRAMING_NONE, length: 0 };
 
 /**
- * A request head in origin form.
+ * A request head in origin form, or in authority form for CONNECT.
  *
  * @returns false when it cannot be written safely: nothing has been written
  */
 export function writeRequestHead(connection: Connection, head: RequestHead, end: boolean): boolean {
   const { method, path, authority, upgrade } = head;
-  if (method !== "GET" && (!isToken(method) || method === "CONNECT")) return false;
-  if (path.charCodeAt(0) !== 0x2f && !(path === "*" && method === "OPTIONS")) return false;
-  if (!isTarget(path) || !isAuthority(authority)) return false;
+  const connect = method === "CONNECT";
+  if (method !== "GET" && !isToken(method)) return false;
+  if (connect) {
+    if (upgrade === "" || path !== "" || !isConnectTarget(authority)) return false;
+  } else {
+    if (path.charCodeAt(0) !== 0x2f && !(path === "*" && method === "OPTIONS")) return false;
+    if (!isTarget(path)) return false;
+  }
+  if (!isAuthority(authority)) return false;
   const fields = joinFields(head.headers, authority, false);
   if (fields === undefined) return false;
-  let text = `${method} ${path} HTTP/1.1\r\n`;
+  let text = `${method} ${connect ? authority : path} HTTP/1.1\r\n`;
   if (!hostWritten) {
     text += field("Host", authority);
   }
@@ -38,8 +45,8 @@ export function writeRequestHead(connection: Connection, head: RequestHead, end:
   written.length = 0;
   written.framing = FRAMING_NONE;
   if (upgrade !== "") {
-    if (contentLength > 0) return false;
-    text += field("Connection", hasTe ? "TE, Upgrade" : "Upgrade") + field("Upgrade", upgrade);
+    if (contentLength > 0 || withoutHttp(upgrade) !== upgrade) return false;
+    if (!connect) text += field("Connection", hasTe ? "TE, Upgrade" : "Upgrade") + field("Upgrade", upgrade);
   } else {
     if (hasTe) {
       // RFC 9110 §10.1.4: whoever sends TE names it in Connection.
@@ -108,7 +115,7 @@ export function writeResponseHead(
   return writeSection(connection, `${text}\r\n`);
 }
 
-/** An interim head, 101 included. @returns false when it cannot be written safely: nothing has been written */
+/** An interim head, or one that grants a tunnel: no body is announced. @returns false when it cannot be written safely: nothing has been written */
 export function writeInterimHead(connection: Connection, head: ResponseHead): boolean {
   const start = statusLine(head.status, head.reason);
   const fields = joinFields(head.headers, undefined, true);

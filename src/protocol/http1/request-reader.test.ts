@@ -54,6 +54,8 @@ describe("RequestReader: targets", () => {
     const connect = headOf(request("CONNECT [::1]:443"));
     assert.equal(connect.authority, "[::1]:443");
     assert.equal(connect.path, "");
+    assert.equal(connect.upgrade, "connect");
+    assert.equal(headOf(withFields("Connection: upgrade", "Upgrade: connect")).upgrade, "connect");
   });
 
   it("lets HTTP/1.0 go without Host, and HTTP/1.1 with an empty one", () => {

@@ -1,6 +1,7 @@
 /** Reads request heads by RFC 9112 §3 and says how the body is framed. Strict: what two peers could read differently is refused. */
 import type { RequestHead } from "../exchange.ts";
 import type { HttpLimits } from "../limits.ts";
+import { isConnectTarget, withoutHttp } from "../upgrade.ts";
 import { BAD, MORE } from "./field-scanner.ts";
 import { type Framing, FRAMING_CHUNKED, FRAMING_LENGTH, FRAMING_NONE } from "./framing.ts";
 import { HeadReader } from "./head-reader.ts";
@@ -118,30 +119,28 @@ export class RequestReader extends HeadReader {
       this.framing = FRAMING_LENGTH;
       this.bodyLength = this.contentLength;
     }
-    if (method === "CONNECT" && this.framing !== FRAMING_NONE) {
-      return this.#bad("bad_request_line", "CONNECT with a body");
+    if (method === "CONNECT") {
+      if (this.framing !== FRAMING_NONE) return this.#bad("bad_request_line", "CONNECT with a body");
+      head.upgrade = "connect";
+    } else if (this.saysUpgrade && this.upgradeValue !== "") {
+      head.upgrade = this.#upgrade(method);
     }
     this.keepAlive = this.minor === 1 ? !this.saysClose : this.saysKeepAlive && !this.saysClose;
     this.awaits100 = this.expectsContinue && this.minor === 1 && this.framing !== FRAMING_NONE;
-    if (this.saysUpgrade && this.upgradeValue !== "") head.upgrade = this.#upgrade();
     this.head = head;
     return true;
   }
 
-  /**
-   * An upgrade that is passed on. One with a body may be ignored (RFC 9110 §7.8) and is; "h2c" would hide all requests
-   * that follow from the mesh and is obsolete (RFC 9113 §3.1).
-   */
-  #upgrade(): string {
-    if (this.minor === 0 || this.framing !== FRAMING_NONE) return "";
-    return this.upgradeValue.toLowerCase() === "h2c" ? "" : this.upgradeValue;
+  /** An upgrade that is passed on. Any may be ignored (RFC 9110 §7.8); with a body, or of a HEAD, it is. */
+  #upgrade(method: string): string {
+    if (this.minor === 0 || this.framing !== FRAMING_NONE || method === "HEAD") return "";
+    return withoutHttp(this.upgradeValue);
   }
 
   /** Asterisk, authority and absolute form (RFC 9112 §3.2). */
   #otherForm(head: RequestHead, target: string): boolean {
     if (head.method === "CONNECT") {
-      const colon = target.lastIndexOf(":");
-      if (colon < 1 || colon === target.length - 1 || !isAuthority(target)) {
+      if (!isAuthority(target) || !isConnectTarget(target)) {
         return this.#bad("bad_request_target", `CONNECT to ${JSON.stringify(target)}`);
       }
       head.path = "";

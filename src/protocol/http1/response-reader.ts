@@ -1,5 +1,6 @@
 /** Reads response heads by RFC 9112 §4 and says how the body is framed. */
 import type { ResponseHead } from "../exchange.ts";
+import { removeHeader } from "../headers.ts";
 import { MORE } from "./field-scanner.ts";
 import { type Framing, FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE } from "./framing.ts";
 import { HeadReader } from "./head-reader.ts";
@@ -12,6 +13,8 @@ const STATUS_END = 12;
 export class ResponseReader extends HeadReader {
   /** Set before `read`: the request was a HEAD, so no body follows whatever the head says. */
   toHead = false;
+  /** Set before `read`: the request was a CONNECT, so a 2xx turns the connection into a tunnel. */
+  toConnect = false;
 
   head: ResponseHead = noHead;
   framing: Framing = FRAMING_NONE;
@@ -59,15 +62,20 @@ export class ResponseReader extends HeadReader {
 
   protected override finish(): boolean {
     const status = this.#status;
+    const connected = this.toConnect && status >= 200 && status < 300;
     this.head = {
       status,
       reason: this.text.substring(this.#reasonStart, this.#reasonEnd),
       headers: this.headers,
-      upgrade: status === 101 ? this.upgradeValue : "",
+      upgrade: connected ? "connect" : status === 101 ? this.upgradeValue : "",
     };
     this.keepAlive = this.minor === 1 ? !this.saysClose : this.saysKeepAlive && !this.saysClose;
     this.bodyLength = 0;
-    if (this.toHead || status < 200 || status === 204 || status === 304) {
+    if (connected) {
+      // RFC 9110 §9.3.6: a length means nothing here.
+      removeHeader(this.headers, "content-length");
+      this.framing = FRAMING_NONE;
+    } else if (this.toHead || status < 200 || status === 204 || status === 304) {
       this.framing = FRAMING_NONE;
     } else if (this.chunked) {
       this.framing = FRAMING_CHUNKED;

@@ -19,7 +19,7 @@ export interface ServerStreamOwner {
   readonly bodyWriter: BodyWriter;
   /** No further request is taken. */
   readonly closing: boolean;
-  /** A 101 has gone out: all that follows is opaque. */
+  /** A tunnel was granted: all that follows is opaque. */
   switched(stream: Http1ServerStream): void;
   /** The response is complete. */
   responseEnded(stream: Http1ServerStream): void;
@@ -45,12 +45,13 @@ export class Http1ServerStream implements ServerStream, AnswerContext {
   headSent = false;
   requestEnded: boolean;
   responseEnded = false;
-  /** The opaque bytes after a 101. */
+  /** All that follows is opaque bytes. */
   tunnel = false;
   keepAlive: boolean;
   readonly isHead: boolean;
   readonly http10: boolean;
   readonly upgrade: boolean;
+  readonly #connect: boolean;
   /** The client holds its body back until it sees a 100. */
   awaits100: boolean;
 
@@ -69,13 +70,22 @@ export class Http1ServerStream implements ServerStream, AnswerContext {
     this.isHead = head.method === "HEAD";
     this.http10 = head.version === "1.0";
     this.upgrade = head.upgrade !== "";
+    this.#connect = head.method === "CONNECT";
     this.awaits100 = awaits100;
   }
 
   sendHead(head: ResponseHead, end: boolean): void {
     if (!this.open || this.headSent) return;
+    if (head.upgrade !== "") {
+      this.#grant(head);
+      return;
+    }
     if (head.status < 200) {
       this.#sendInterim(head);
+      return;
+    }
+    if (this.#connect && head.status < 300) {
+      this.#fail("a 2xx to CONNECT that grants nothing");
       return;
     }
     const owner = this.#owner;
@@ -146,8 +156,8 @@ export class Http1ServerStream implements ServerStream, AnswerContext {
 
   #sendInterim(head: ResponseHead): void {
     const owner = this.#owner;
-    if (head.status === 101 && (!this.upgrade || head.upgrade === "")) {
-      this.#fail("a 101 that the client did not ask for");
+    if (head.status === 101) {
+      this.#fail("a 101 that switches to nothing");
       return;
     }
     // HTTP/1.0 knows no interim heads (RFC 9110 §15.2).
@@ -157,13 +167,24 @@ export class Http1ServerStream implements ServerStream, AnswerContext {
       return;
     }
     if (head.status === 100) this.awaits100 = false;
-    if (head.status === 101) {
-      this.headSent = true;
-      this.tunnel = true;
-      this.keepAlive = false;
-      owner.bodyWriter.start(FRAMING_CLOSE, 0);
-      owner.switched(this);
+  }
+
+  #grant(head: ResponseHead): void {
+    const owner = this.#owner;
+    const { status } = head;
+    if (!this.upgrade || (this.#connect ? status < 200 || status > 299 : status !== 101)) {
+      this.#fail(`a tunnel that the client did not ask for, with status ${status}`);
+      return;
     }
+    if (!writeInterimHead(owner.connection, head)) {
+      this.#fail("the head cannot be written in HTTP/1");
+      return;
+    }
+    this.headSent = true;
+    this.tunnel = true;
+    this.keepAlive = false;
+    owner.bodyWriter.start(FRAMING_CLOSE, 0);
+    owner.switched(this);
   }
 
   #end(): void {

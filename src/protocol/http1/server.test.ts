@@ -356,6 +356,7 @@ describe("Http1ServerConnection: early answers", () => {
 });
 
 describe("Http1ServerConnection: upgrade", () => {
+  const CONNECT = "CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n";
   const UPGRADE = "GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
   it("turns both directions into bytes after a 101", async () => {
@@ -410,13 +411,51 @@ describe("Http1ServerConnection: upgrade", () => {
     assert.equal(peer.text(), OK_EMPTY.repeat(2));
   });
 
-  it("refuses a 101 that nobody asked for", () => {
-    const { peer, handler } = setUp();
-    peer.feed(GET);
+  it("refuses a grant that nobody asked for, and a 2xx that only looks like one", () => {
+    for (const [ask, head] of [
+      [GET, { ...responseHead(101), upgrade: "websocket" }],
+      [GET, responseHead(101)],
+      [GET, { ...responseHead(200), upgrade: "connect" }],
+      [UPGRADE, { ...responseHead(200), upgrade: "websocket" }],
+      [UPGRADE, responseHead(101)],
+      [CONNECT, { ...responseHead(101), upgrade: "connect" }],
+      [CONNECT, { ...responseHead(404), upgrade: "connect" }],
+      [CONNECT, responseHead(200)],
+    ] as const) {
+      const { peer, handler } = setUp();
+      peer.feed(ask);
+      handler.only.stream.sendHead(head, false);
+      assert.equal(handler.only.body.reset?.code, "internal");
+      assert.equal(peer.wasReset, true);
+      assert.equal(peer.text(), "");
+    }
+  });
+
+  it("turns both directions into bytes after a 2xx to CONNECT, which tells no length", () => {
+    for (const version of ["1.1", "1.0"]) {
+      const { peer, handler } = setUp();
+      peer.feed(CONNECT.replace("1.1", version) + GET);
+      const { stream, head, body, end } = handler.only;
+      assert.deepEqual([head.method, head.upgrade, head.path, end], ["CONNECT", "connect", "", false]);
+      stream.sendHead({ ...responseHead(200, ["Content-Length", "5", "A", "b"]), upgrade: "connect" }, false);
+      assert.equal(body.text, GET);
+      assert.equal(peer.text(), "HTTP/1.1 200 OK\r\nA: b\r\n\r\n");
+      peer.finish();
+      assert.equal(body.ended, true);
+      stream.sendData(Buffer.from("down"), true);
+      assert.ok(peer.text().endsWith("\r\n\r\ndown"));
+      assert.equal(handler.requests.length, 1);
+    }
+  });
+
+  it("cuts a tunnel with RST when it is told to", () => {
+    const { peer, handler, server } = setUp();
+    peer.feed(UPGRADE);
     handler.only.stream.sendHead({ ...responseHead(101), upgrade: "websocket" }, false);
-    assert.equal(handler.only.body.reset?.code, "internal");
+    server.shutdown();
+    assert.equal(peer.ended, false, "it may go on until then");
+    server.destroy();
     assert.equal(peer.wasReset, true);
-    assert.equal(peer.text(), "");
   });
 
   it("a reset of the tunnel is an RST", () => {
@@ -428,7 +467,13 @@ describe("Http1ServerConnection: upgrade", () => {
     assert.equal(handler.only.body.reset?.code, undefined);
   });
 
-  it("ignores h2c and upgrades with a body", () => {
+  it("does not see HTTP itself among the protocols", () => {
+    const { peer, handler } = setUp();
+    peer.feed("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: h2c, chess\r\n\r\n");
+    assert.equal(handler.only.head.upgrade, "chess");
+  });
+
+  it("ignores h2c and upgrades with a body or of a HEAD", () => {
     const { peer, handler } = setUp();
     handler.answer = ok;
     peer.feed(
@@ -436,9 +481,10 @@ describe("Http1ServerConnection: upgrade", () => {
     );
     peer.feed("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 1\r\n\r\n!");
     peer.feed("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n");
+    peer.feed("HEAD / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
     assert.deepEqual(
       handler.requests.map(({ head }) => head.upgrade),
-      ["", "", ""],
+      ["", "", "", ""],
     );
     assert.deepEqual(handler.requests[0]?.head.headers, ["Host", "h"]);
   });

@@ -4,7 +4,7 @@
  * States of the input and how they follow each other:
  *
  *   HEAD ──head──▶ BODY ──last byte──▶ HOLD ──answered──▶ HEAD
- *     └──head without body──▶ HOLD ──101 sent──▶ TUNNEL
+ *     └──head without body──▶ HOLD ──101, or 2xx to CONNECT──▶ TUNNEL
  *   BODY ──answered early──▶ DRAIN ──last byte──▶ HEAD
  *   any ──fault, last answer──▶ LINGER ──peer's FIN, time, bytes──▶ CLOSED
  *
@@ -105,9 +105,12 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
 
   destroy(): void {
     if (this.#state === CLOSED) return;
+    const tunnel = this.#state === TUNNEL;
     this.#close();
     this.#loseStream("cancelled", "the connection was closed by its owner");
-    this.connection.destroy();
+    // A tunnel's content has no end of its own that would tell a cut from the whole.
+    if (tunnel) this.connection.reset();
+    else this.connection.destroy();
   }
 
   // What the connection says.

@@ -15,6 +15,7 @@ const whole = fc.constantFrom(
   "POST /e HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nT: u\r\n\r\n",
   "GET /f HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
   "GET /g HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
+  "CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n",
 );
 const fragment = fc.constantFrom(
   "\r\n",
@@ -39,7 +40,8 @@ const input = fc
 function serve(pieces: readonly string[]) {
   const { peer, handler } = memoryServer();
   handler.answer = ({ stream, body, end, head }) => {
-    const answer = (): void => stream.sendHead(responseHead(200, ["Path", head.path]), true);
+    const status = head.method === "CONNECT" ? 404 : 200;
+    const answer = (): void => stream.sendHead(responseHead(status, ["Path", head.path]), true);
     if (end || head.upgrade !== "") answer();
     else body.whenEnded = answer;
   };

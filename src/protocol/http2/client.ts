@@ -6,26 +6,36 @@ import {
   type ClientStream,
   type RequestHead,
   ResetCause,
+  type ResponseHead,
   type ResponseReceiver,
 } from "../exchange.ts";
+import { removeHeader } from "../headers.ts";
 import { ErrorCode, errorName, MAX_STREAM_ID, SettingId } from "./frames.ts";
 import { KeepAlive } from "./keep-alive.ts";
 import type { Http2ClientOptions } from "./options.ts";
 import { type AnyStream, Http2Session } from "./session.ts";
 import { Http2Stream } from "./stream.ts";
+import { WaitingRequest } from "./waiting-request.ts";
 
 /** Streams that may be opened before the server has said how many (RFC 9113 §6.5.2 wants no less than 100). */
 export const STREAMS_BEFORE_SETTINGS = 100;
 
 const UNKNOWN = -1;
 
+const EMPTY = Buffer.alloc(0);
+
 class Http2ClientStream extends Http2Stream<ResponseReceiver> {
   /** The answer to HEAD has no content, whatever its Content-Length says. */
   readonly isHead: boolean;
+  /** It asks for a tunnel, by extended CONNECT unless `connect`. */
+  readonly upgrade: string;
+  readonly connect: boolean;
 
-  constructor(id: number, connection: Http2ClientConnection, receiver: ResponseReceiver, isHead: boolean) {
+  constructor(id: number, connection: Http2ClientConnection, receiver: ResponseReceiver, head: RequestHead) {
     super(id, connection, receiver);
-    this.isHead = isHead;
+    this.isHead = head.method === "HEAD";
+    this.upgrade = head.upgrade;
+    this.connect = head.method === "CONNECT";
   }
 }
 
@@ -35,6 +45,9 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
   readonly #keepAlive: KeepAlive | undefined;
   #nextStreamId: number;
   #peerStreams = UNKNOWN;
+  /** The server takes extended CONNECT (RFC 8441 §3). */
+  #takesUpgrades = false;
+  readonly #waiting = new Set<WaitingRequest>();
 
   /**
    * Takes the connection over; the caller resumes it. Requests may be opened at once.
@@ -51,13 +64,17 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
     if (times === undefined) return;
     this.#keepAlive = new KeepAlive(options.clock, times, {
       bytesRead: () => connection.bytesRead,
-      busy: () => this.streams.size > 0,
+      busy: () => this.active > 0,
       ping: (payload) => this.writer.ping(false, payload, 0),
       expired: () => {
         const error = new Error(`no answer to a PING within ${times.timeoutMs} ms`);
         connection.destroy(Object.assign(error, { code: "ETIMEDOUT" }));
       },
     });
+  }
+
+  override get active(): number {
+    return this.streams.size + this.#waiting.size;
   }
 
   get usable(): boolean {
@@ -68,17 +85,24 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
     if (!this.usable) return 0;
     const allowed = this.#peerStreams === UNKNOWN ? STREAMS_BEFORE_SETTINGS : this.#peerStreams;
     const most = Math.min(allowed, this.options.limits.concurrentStreams);
-    return Math.max(0, most - this.streams.size);
+    return Math.max(0, most - this.active);
   }
 
+  /** An upgrade waits until the server has said whether it takes them. */
   open(head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
-    const stream = new Http2ClientStream(this.#nextStreamId, this, receiver, head.method === "HEAD");
-    if (!this.usable || this.connection.closed) {
-      stream.closed = true;
-      const cause = new ResetCause("refused", "the connection takes no more requests");
-      queueMicrotask(() => receiver.onReset(cause));
-      return stream;
-    }
+    const usable = this.usable && !this.connection.closed;
+    const upgrade = head.upgrade !== "" && head.method !== "CONNECT";
+    if (usable && (!upgrade || this.#takesUpgrades)) return this.#start(head, end, receiver);
+    const waiting = new WaitingRequest(head, receiver, (given) => this.#giveUp(given));
+    this.#waiting.add(waiting);
+    if (!usable) queueMicrotask(() => this.#refuse(waiting));
+    else if (this.#peerStreams !== UNKNOWN) queueMicrotask(() => this.#decideOn(waiting));
+    this.#keepAlive?.touch();
+    return waiting;
+  }
+
+  #start(head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
+    const stream = new Http2ClientStream(this.#nextStreamId, this, receiver, head);
     this.#nextStreamId += 2;
     // Ids are not used twice: with the last one the connection has served its time.
     if (this.#nextStreamId > MAX_STREAM_ID) this.closing = true;
@@ -97,6 +121,7 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
     if (this.closing) return;
     this.closing = true;
     this.writer.goaway(0, ErrorCode.noError, "");
+    this.#refuseWaiting();
     this.finishIfDone();
     this.#owner.onAvailable();
   }
@@ -120,7 +145,12 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
 
   protected onPeerSetting(id: number, value: number): void {
     if (id === SettingId.maxConcurrentStreams) this.#peerStreams = value;
-    else if (id === SettingId.enablePush && value !== 0) {
+    else if (id === SettingId.enableConnectProtocol) {
+      if (this.#takesUpgrades && value === 0) {
+        this.fail(ErrorCode.protocolError, "SETTINGS_ENABLE_CONNECT_PROTOCOL taken back");
+      }
+      this.#takesUpgrades = value === 1;
+    } else if (id === SettingId.enablePush && value !== 0) {
       this.fail(ErrorCode.protocolError, "a server that enables push");
     }
   }
@@ -128,6 +158,7 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
   protected onPeerSettings(): void {
     // A server that has not named a limit has none.
     if (this.#peerStreams === UNKNOWN) this.#peerStreams = MAX_STREAM_ID;
+    for (const waiting of this.#waiting) this.#decideOn(waiting);
     this.#owner.onAvailable();
   }
 
@@ -137,6 +168,7 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
     for (const stream of this.streams.all()) {
       if (stream.id > lastStreamId) this.loseRefused(stream, `not processed before ${said}`);
     }
+    this.#refuseWaiting();
     this.#owner.onAvailable();
     this.finishIfDone();
   }
@@ -161,10 +193,42 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
 
   protected onGone(error: Error | undefined): void {
     this.#keepAlive?.stop();
+    this.#refuseWaiting();
     this.#owner.onClose(error);
   }
 
+  /** The server has said what it takes. */
+  #decideOn(waiting: WaitingRequest): void {
+    if (!this.#waiting.has(waiting)) return;
+    if (!this.usable || this.streams.size >= this.#peerStreams) {
+      this.#refuse(waiting);
+    } else if (this.#takesUpgrades) {
+      this.#waiting.delete(waiting);
+      waiting.begin(this.#start(waiting.head, false, waiting.receiver));
+    } else {
+      this.#waiting.delete(waiting);
+      const detail = "the server does not take extended CONNECT (RFC 8441)";
+      waiting.receiver.onReset(new ResetCause("protocol", detail, ErrorCode.http11Required));
+      this.#owner.onAvailable();
+    }
+  }
+
+  #refuse(waiting: WaitingRequest): void {
+    if (!this.#waiting.delete(waiting)) return;
+    waiting.receiver.onReset(new ResetCause("refused", "the connection takes no more requests"));
+  }
+
+  #refuseWaiting(): void {
+    for (const waiting of this.#waiting) this.#refuse(waiting);
+  }
+
+  #giveUp(waiting: WaitingRequest): void {
+    if (this.#waiting.delete(waiting)) this.#owner.onAvailable();
+  }
+
   #onHead(stream: Http2ClientStream, end: boolean): void {
+    // RFC 9113 §8.5.
+    if (stream.tunnel) return this.failStream(stream, ErrorCode.protocolError, "HEADERS within a tunnel");
     if (stream.headReceived) return this.deliverTrailers(stream, end);
     const block = this.head;
     if (block.tooLarge) return this.failStream(stream, ErrorCode.enhanceYourCalm, "the response head is too large");
@@ -177,6 +241,11 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
       return;
     }
     stream.headReceived = true;
+    if (stream.upgrade !== "") {
+      if (head.status < 300) return this.#onGrant(stream, head, end);
+      // Declined: there is nothing to be sent (rule 6).
+      stream.sendData(EMPTY, true);
+    }
     // These answers have no content, whatever their Content-Length says (RFC 9110 §6.4.1).
     if (stream.isHead || head.status === 304 || head.status === 204) {
       stream.expectedBytes = 0;
@@ -188,6 +257,18 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
     }
     const over = end && this.remoteEnd(stream);
     stream.receiver.onHead(head, end);
+    if (over) this.onStreamGone(stream);
+  }
+
+  #onGrant(stream: Http2ClientStream, head: ResponseHead, end: boolean): void {
+    stream.tunnel = true;
+    removeHeader(head.headers, "content-length");
+    head.upgrade = stream.connect ? "connect" : stream.upgrade;
+    if (!stream.connect) head.status = 101;
+    stream.receiver.onHead(head, false);
+    if (!end || stream.closed) return;
+    const over = this.remoteEnd(stream);
+    stream.receiver.onData(EMPTY, true);
     if (over) this.onStreamGone(stream);
   }
 }

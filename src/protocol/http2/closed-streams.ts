@@ -9,15 +9,13 @@ export const CLOSED_STREAMS_MAX = 256;
 export type StreamEnd = "unknown" | "ended by the peer" | "reset by us";
 
 export class ClosedStreams {
-  readonly #ids = new Int32Array(CLOSED_STREAMS_MAX);
-  readonly #endedByPeer = new Uint8Array(CLOSED_STREAMS_MAX);
+  /** A ring of ids, negative where we ended the stream. It grows with use: idle connections are many. */
+  readonly #ends: number[] = [];
   #count = 0;
 
   /** @param endedByPeer the peer has sent END_STREAM or RST_STREAM on it */
   add(streamId: number, endedByPeer: boolean): void {
-    const place = this.#count++ % CLOSED_STREAMS_MAX;
-    this.#ids[place] = streamId;
-    this.#endedByPeer[place] = endedByPeer ? 1 : 0;
+    this.#ends[this.#count++ % CLOSED_STREAMS_MAX] = endedByPeer ? streamId : -streamId;
   }
 
   /** Streams that were closed so far. */
@@ -31,8 +29,7 @@ export class ClosedStreams {
   }
 
   endOf(streamId: number): StreamEnd {
-    const place = this.#ids.indexOf(streamId);
-    if (place < 0) return "unknown";
-    return this.#endedByPeer[place] === 1 ? "ended by the peer" : "reset by us";
+    if (this.#ends.includes(streamId)) return "ended by the peer";
+    return this.#ends.includes(-streamId) ? "reset by us" : "unknown";
   }
 }

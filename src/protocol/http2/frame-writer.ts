@@ -45,11 +45,16 @@ export class FrameWriter {
   }
 
   requestHead(streamId: number, head: RequestHead, end: boolean): void {
-    const fixed = head.method.length + head.scheme.length + head.authority.length + head.path.length;
+    const { method, upgrade } = head;
+    const connect = method === "CONNECT";
+    let fixed = method.length + head.scheme.length + head.authority.length + head.path.length;
+    // A request for an upgrade is an extended CONNECT (RFC 8441 §4).
+    if (upgrade !== "") fixed += upgrade.length + "CONNECT".length + FIELD_OVERHEAD_BYTES;
     if (!this.#beginHead(head.headers, fixed + 4 * FIELD_OVERHEAD_BYTES)) return;
     const encoder = this.encoder;
-    encoder.method(head.method);
-    if (head.method !== "CONNECT") {
+    encoder.method(upgrade === "" ? method : "CONNECT");
+    if (upgrade !== "" && !connect) encoder.protocol(upgrade);
+    if (!connect) {
       encoder.scheme(head.scheme);
       encoder.path(head.path === "" ? "/" : head.path);
     }

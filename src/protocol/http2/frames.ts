@@ -37,6 +37,8 @@ export const SettingId = {
   initialWindowSize: 0x4,
   maxFrameSize: 0x5,
   maxHeaderListSize: 0x6,
+  /** RFC 8441 §3. */
+  enableConnectProtocol: 0x8,
 } as const;
 
 /** Error codes (RFC 9113 §7). */

@@ -201,6 +201,9 @@ export class InboundFrames implements FrameSink {
 
   #setting(id: number, value: number): void {
     if (id === SettingId.enablePush && value > 1) return this.#protocolError(`SETTINGS_ENABLE_PUSH ${value}`);
+    if (id === SettingId.enableConnectProtocol && value > 1) {
+      return this.#protocolError(`SETTINGS_ENABLE_CONNECT_PROTOCOL ${value}`);
+    }
     if (id === SettingId.maxFrameSize && (value < MAX_FRAME_BYTES || value > 0xff_ffff)) {
       return this.#protocolError(`SETTINGS_MAX_FRAME_SIZE ${value}`);
     }

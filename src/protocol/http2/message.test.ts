@@ -14,10 +14,12 @@ function head(fields: string[], limits = defaultHttpLimits): MessageHead {
   return message;
 }
 
-const without = (name: string): string[] => {
-  const at = GET.indexOf(name);
-  return [...GET.slice(0, at), ...GET.slice(at + 2)];
+const without = (name: string, fields: readonly string[] = GET): string[] => {
+  const at = fields.indexOf(name);
+  return [...fields.slice(0, at), ...fields.slice(at + 2)];
 };
+
+const EXTENDED = [":protocol", "websocket", ":method", "CONNECT", ...without(":method")];
 
 describe("a request head", () => {
   it("is made of its fields, in their order", () => {
@@ -46,7 +48,9 @@ describe("a request head", () => {
 
   it("may be CONNECT or OPTIONS *", () => {
     const connect = head([":method", "CONNECT", ":authority", "a:1"]).request();
-    assert.deepEqual([connect?.authority, connect?.path], ["a:1", ""]);
+    assert.deepEqual([connect?.authority, connect?.path, connect?.upgrade], ["a:1", "", "connect"]);
+    const extended = head([...EXTENDED, "content-length", "0"]).request();
+    assert.deepEqual([extended?.method, extended?.path, extended?.upgrade], ["GET", "/", "websocket"]);
     assert.equal(head([":method", "OPTIONS", ":scheme", "http", ":path", "*"]).request()?.path, "*");
   });
 
@@ -72,6 +76,20 @@ describe("a request head", () => {
     ["a late pseudo-header field", [...without(":path"), "a", "b", ":path", "/"]],
     ["an unknown pseudo-header field", [...GET, ":other", "x"]],
     [":status", [...GET, ":status", "200"]],
+    ["CONNECT to no port", [":method", "CONNECT", ":authority", "a"]],
+    ["CONNECT to port 0", [":method", "CONNECT", ":authority", "a:0"]],
+    ["CONNECT with content", [":method", "CONNECT", ":authority", "a:1", "content-length", "1"]],
+    [":protocol with GET", [...GET, ":protocol", "websocket"]],
+    [":protocol without :scheme", without(":scheme", EXTENDED)],
+    [":protocol without :path", without(":path", EXTENDED)],
+    [":protocol without :authority", without(":authority", EXTENDED)],
+    [":protocol with Host instead", [...without(":authority", EXTENDED), "host", "a.example"]],
+    [":protocol twice", [...EXTENDED, ":protocol", "websocket"]],
+    [":protocol that is no token", [...without(":protocol", EXTENDED), ":protocol", "a, b"]],
+    [":protocol that is HTTP itself", [...without(":protocol", EXTENDED), ":protocol", "h2c"]],
+    ["empty :protocol", [...without(":protocol", EXTENDED), ":protocol", ""]],
+    [":protocol after a regular field", [...without(":protocol", EXTENDED), "a", "b", ":protocol", "websocket"]],
+    ["extended CONNECT with content", [...EXTENDED, "content-length", "1"]],
     ["CONNECT with :path", [":method", "CONNECT", ":authority", "a:1", ":path", "/"]],
     ["CONNECT with :scheme", [":method", "CONNECT", ":authority", "a:1", ":scheme", "http"]],
     ["CONNECT without :authority", [":method", "CONNECT"]],

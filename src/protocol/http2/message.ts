@@ -2,6 +2,7 @@
 import type { HeaderList, RequestHead, ResponseHead } from "../exchange.ts";
 import { removeHeader } from "../headers.ts";
 import type { HttpLimits } from "../limits.ts";
+import { isConnectTarget, withoutHttp } from "../upgrade.ts";
 import type { FieldSink } from "./hpack/decoder.ts";
 import { ENTRY_OVERHEAD_BYTES } from "./hpack/decoder.ts";
 import { BAD_VALUE, FieldKind, HAS_BLANK, KIND_MASK } from "./hpack/field-kind.ts";
@@ -25,6 +26,7 @@ export class MessageHead implements FieldSink {
   #scheme = "";
   #authority = "";
   #path = "";
+  #protocol = "";
   #status = "";
   #host: string | undefined;
   /** Of the value in `#headers`, or -1. */
@@ -53,6 +55,7 @@ export class MessageHead implements FieldSink {
     this.#scheme = "";
     this.#authority = "";
     this.#path = "";
+    this.#protocol = "";
     this.#status = "";
     this.#host = undefined;
     this.#cookieAt = -1;
@@ -88,13 +91,15 @@ export class MessageHead implements FieldSink {
 
   /** The request that the block makes, or undefined and `flaw` is set. */
   request(): RequestHead | undefined {
-    const connect = this.#method === "CONNECT";
+    const extended = this.#has(FieldKind.protocol);
+    const connect = this.#method === "CONNECT" && !extended;
     if (this.flaw === "") {
       if (!this.#has(FieldKind.method)) this.flaw = "no :method";
       else if (this.#has(FieldKind.status)) this.flaw = ":status in a request";
       else if (!isMethod(this.#method)) this.flaw = ":method is no token";
       else if (connect) this.#checkConnect();
       else this.#checkTarget();
+      if (extended) this.#checkExtendedConnect();
     }
     if (this.#has(FieldKind.authority)) {
       if (this.#host !== undefined && !sameHost(this.#host, this.#authority)) {
@@ -104,15 +109,16 @@ export class MessageHead implements FieldSink {
       this.#authority = this.#host;
     }
     if (this.#authority.includes("@")) this.flaw ||= "user information in the authority";
+    if (this.contentLength > 0 && (connect || extended)) this.flaw ||= "content-length in a request for a tunnel";
     if (this.flaw !== "") return undefined;
     return {
-      method: this.#method,
+      method: extended ? "GET" : this.#method,
       scheme: connect ? "http" : this.#scheme,
       authority: this.#authority,
       path: this.#path,
       headers: this.#headers,
       version: "2",
-      upgrade: "",
+      upgrade: connect ? "connect" : this.#protocol,
     };
   }
 
@@ -143,6 +149,15 @@ export class MessageHead implements FieldSink {
   #checkConnect(): void {
     if (this.#has(FieldKind.scheme) || this.#has(FieldKind.path)) this.flaw = "CONNECT with :scheme or :path";
     else if (this.#authority === "") this.flaw = "CONNECT without :authority";
+    else if (!isConnectTarget(this.#authority)) this.flaw = `CONNECT to ${shown(this.#authority)}`;
+  }
+
+  /** RFC 8441 §4. */
+  #checkExtendedConnect(): void {
+    if (this.#method !== "CONNECT") this.flaw ||= ":protocol without CONNECT";
+    else if (this.#authority === "") this.flaw ||= ":protocol without :authority";
+    else if (!TOKEN.test(this.#protocol)) this.flaw ||= ":protocol is no token";
+    else if (withoutHttp(this.#protocol) === "") this.flaw ||= `:protocol ${this.#protocol}, which is HTTP itself`;
   }
 
   #checkTarget(): void {
@@ -154,7 +169,7 @@ export class MessageHead implements FieldSink {
   }
 
   #special(name: string, value: string, kind: number, hasBlank: boolean): void {
-    if (kind >= FieldKind.method && kind <= FieldKind.unknownPseudo) {
+    if ((kind >= FieldKind.method && kind <= FieldKind.unknownPseudo) || kind === FieldKind.protocol) {
       this.#pseudo(name, value, kind, hasBlank);
       return;
     }
@@ -216,6 +231,9 @@ export class MessageHead implements FieldSink {
         break;
       case FieldKind.path:
         this.#path = value;
+        break;
+      case FieldKind.protocol:
+        this.#protocol = value;
         break;
       default:
         this.#status = value;

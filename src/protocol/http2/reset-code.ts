@@ -32,6 +32,8 @@ export function resetCodeOf(errorCode: number): ResetCode {
     case ErrorCode.noError:
     case ErrorCode.cancel:
       return "cancelled";
+    case ErrorCode.connectError:
+      return "closed";
     default:
       return "protocol";
   }

@@ -14,6 +14,7 @@ import { ErrorCode, errorName, MAX_FRAME_BYTES, MAX_STREAM_ID, SettingId } from 
 import type { Http2Options } from "./options.ts";
 import { type AnyStream, Http2Session } from "./session.ts";
 import { Http2Stream } from "./stream.ts";
+import { Http2TunnelStream } from "./tunnel-stream.ts";
 
 /** Milliseconds that a client has to answer our first GOAWAY's PING, before the last stream is fixed. */
 export const SHUTDOWN_NOTICE_MS = 1_000;
@@ -55,7 +56,8 @@ export class Http2ServerConnection extends Http2Session implements ServerConnect
   constructor(connection: Connection, handler: ServerHandler, options: Http2Options) {
     super(connection, options, true);
     this.#handler = handler;
-    this.sendSettings([SettingId.maxConcurrentStreams, options.limits.concurrentStreams]);
+    const { concurrentStreams } = options.limits;
+    this.sendSettings([SettingId.maxConcurrentStreams, concurrentStreams, SettingId.enableConnectProtocol, 1]);
   }
 
   /** Announces the end, waits until the client must have heard of it, and closes when what has begun has ended. */
@@ -95,6 +97,10 @@ export class Http2ServerConnection extends Http2Session implements ServerConnect
   }
 
   protected onStreamHead(stream: AnyStream, end: boolean): void {
+    if (stream instanceof Http2TunnelStream) {
+      // RFC 9113 §8.5.
+      return this.failStream(stream, ErrorCode.protocolError, "HEADERS within a tunnel");
+    }
     this.deliverTrailers(stream, end);
   }
 
@@ -135,11 +141,20 @@ export class Http2ServerConnection extends Http2Session implements ServerConnect
   }
 
   #open(streamId: number, request: RequestHead, end: boolean): void {
+    if (request.upgrade !== "") return this.#openTunnel(streamId, request, end);
     const stream = new Http2ServerStream(streamId, this);
     stream.remoteEnded = end;
     stream.expectedBytes = this.head.contentLength;
     this.streams.add(stream);
     this.#handler.onRequest(stream, request, end);
+  }
+
+  #openTunnel(streamId: number, request: RequestHead, end: boolean): void {
+    const stream = new Http2TunnelStream(streamId, this, request.method !== "CONNECT", noReceiver);
+    stream.remoteEnded = end;
+    this.streams.add(stream);
+    this.#handler.onRequest(stream, request, false);
+    stream.guard();
   }
 
   /** Of a stream that the client opened before it read our GOAWAY, which tells it to try elsewhere (RFC 9113 §6.8). */

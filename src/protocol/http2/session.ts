@@ -429,7 +429,7 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning, H
       this.#forget(stream, true);
       this.#completed();
       this.onStreamGone(stream);
-    } else if (this.#server) {
+    } else if (this.#server && !stream.tunnel) {
       this.#early.push(stream);
       // The rest of the request may lie in the bytes at hand.
       if (!this.#reading) this.#resetEarly();

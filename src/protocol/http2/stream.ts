@@ -93,6 +93,8 @@ export class Http2Stream<R extends BodyReceiver = BodyReceiver> implements HttpS
   receivedBytes = 0;
   /** @internal A client's stream: the final head has been received. */
   headReceived = false;
+  /** @internal Content is opaque bytes, and each direction ends on its own. */
+  tunnel = false;
 
   constructor(id: number, session: StreamSession, receiver: R) {
     this.id = id;

@@ -55,15 +55,20 @@ describe("TimedExchange", () => {
   });
 
   it("does not limit what an upgrade has led to, and lets each direction end on its own", () => {
-    const { world, stream, response } = rig("websocket");
-    world.last.answer(101, false, [], "websocket");
-    world.clock.advance(60_000);
-    world.last.data("bye", true);
-    assert.equal(response.text, "bye");
-    stream.sendData(Buffer.from("still here"), false);
-    stream.sendData(Buffer.from("!"), true);
-    assert.equal(world.last.sent, "still here!");
-    assert.equal(world.backend.inFlight, 0);
+    for (const [status, asked] of [
+      [101, "websocket"],
+      [200, "connect"],
+    ] as const) {
+      const { world, stream, response } = rig(asked);
+      world.last.answer(status, false, [], asked);
+      world.clock.advance(60_000);
+      world.last.data("bye", true);
+      assert.equal(response.text, "bye");
+      stream.sendData(Buffer.from("still here"), false);
+      stream.sendData(Buffer.from("!"), true);
+      assert.equal(world.last.sent, "still here!");
+      assert.equal(world.backend.inFlight, 0);
+    }
   });
 
   it("passes a cut tunnel on", () => {

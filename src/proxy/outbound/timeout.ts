@@ -16,7 +16,7 @@ export class TimedExchange implements ClientStream, ResponseReceiver {
   readonly #receiver: ResponseReceiver;
   readonly #stream: ClientStream;
   readonly #timer: Timer;
-  /** A 101 has passed: the two directions end on their own, so only the ends themselves know when it is over. */
+  /** An upgrade was granted: the two directions end on their own, so only the ends themselves know when it is over. */
   #tunnel = false;
   #over = false;
 
@@ -61,7 +61,7 @@ export class TimedExchange implements ClientStream, ResponseReceiver {
 
   onHead(head: ResponseHead, end: boolean): void {
     if (this.#over || (end && !this.#finish())) return;
-    if (head.status < 200 && head.upgrade !== "") {
+    if (head.upgrade !== "") {
       this.#tunnel = true;
       this.#timer.cancel();
     }

@@ -188,7 +188,7 @@ export class ConnectionPool {
     const now = clock.now();
     this.#sweep = undefined;
     let idle = false;
-    // All, not only the free: one that was taken for a request which then could not be written is in neither state.
+    // All, not only the free: an HTTP/2 server may have said that it takes nothing for now.
     for (const pooled of [...this.#all]) {
       if (pooled.client?.active !== 0) continue;
       if (now - pooled.idleSince >= idleTimeoutMs) pooled.client.shutdown();

@@ -48,6 +48,7 @@ export class FakeStream implements ClientStream {
   sendData(chunk: Uint8Array, end: boolean): boolean {
     if (this.#over) return true;
     assert.ok(!this.requestEnded, "data after the end of the request");
+    assert.ok(this.head.upgrade === "" || this.#tunnel, "data before the tunnel was granted");
     this.chunks.push(Buffer.from(chunk));
     if (end) this.#endRequest();
     return this.writable;

@@ -39,6 +39,7 @@ export class FakeWorld {
   readonly made: BalancedEndpoint[] = [];
   readonly policy: BackendPolicy;
   repeats = 0;
+  readonly #poolNames = new Map<ConnectionPool, string>();
   readonly #options: WorldOptions;
 
   constructor(options: WorldOptions = {}) {
@@ -74,6 +75,11 @@ export class FakeWorld {
     return stream;
   }
 
+  /** Which of an endpoint's pools this is: "http1", "http2" or "tunnels". */
+  nameOf(pool: ConnectionPool): string {
+    return this.#poolNames.get(pool) ?? "none";
+  }
+
   /** `response_total` by the values of its status and error labels: {"200": 1, "connect": 2}. */
   get outcomes(): Record<string, number> {
     const outcomes: Record<string, number> = {};
@@ -94,8 +100,9 @@ export class FakeWorld {
       protocol: this.#options.protocol ?? "http",
       metrics: this.metrics.endpoint(labels),
       meter: this.metrics.tcp(labels),
-      http1: this.#pool(endpoint, false),
-      http2: this.#pool(endpoint, true),
+      http1: this.#pool(endpoint, "http1"),
+      http2: this.#pool(endpoint, "http2"),
+      tunnels: this.#pool(endpoint, "tunnels"),
       onStateChange,
       onClose() {},
     });
@@ -103,8 +110,9 @@ export class FakeWorld {
     return balanced;
   }
 
-  #pool(endpoint: Endpoint, multiplexed: boolean): ConnectionPool {
-    return new ConnectionPool({
+  #pool(endpoint: Endpoint, name: string): ConnectionPool {
+    const multiplexed = name === "http2";
+    const pool = new ConnectionPool({
       connectionsMax: 4,
       multiplexed,
       idleTimeoutMs: 1_000,
@@ -134,6 +142,8 @@ export class FakeWorld {
         return client;
       },
     });
+    this.#poolNames.set(pool, name);
+    return pool;
   }
 }
 

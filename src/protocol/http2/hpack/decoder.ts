@@ -41,7 +41,7 @@ export class HpackDecoder implements Cursor {
   readonly #mask: number;
   readonly #names: string[] = [];
   readonly #values: string[] = [];
-  readonly #kinds: Uint8Array;
+  readonly #kinds: number[] = [];
   #inserted = 0;
   #evicted = 0;
 
@@ -58,7 +58,6 @@ export class HpackDecoder implements Cursor {
     const entries = Math.max(1, Math.ceil(tableBytes / ENTRY_OVERHEAD_BYTES));
     const capacity = 2 ** Math.ceil(Math.log2(entries));
     this.#mask = capacity - 1;
-    this.#kinds = new Uint8Array(capacity);
   }
 
   /** Octets in the dynamic table, by the RFC's way of counting. */

@@ -72,17 +72,19 @@ export class HpackEncoder {
   readonly #scheme = new NameSlot(":scheme", Policy.index);
   readonly #authority = new NameSlot(":authority", Policy.index);
   readonly #path = new NameSlot(":path", Policy.index);
+  readonly #protocol = new NameSlot(":protocol", Policy.index);
 
   readonly #allowedBytes: number;
   #maxBytes: number;
   /** The smallest size since the last block, or -1: size updates to be announced. */
   #announceSmallest = -1;
   #usedBytes = 0;
-  // A ring, as in the decoder. `older` chains the entries of one name.
+  // A ring, as in the decoder. `older` chains the entries of one name. Plain arrays: they take no memory before the first
+  // entry, and most connections of an idle proxy never have one.
   readonly #mask: number;
   readonly #values: string[] = [];
-  readonly #sizes: Uint32Array;
-  readonly #older: Float64Array;
+  readonly #sizes: number[] = [];
+  readonly #older: number[] = [];
   #inserted = 0;
   #evicted = 0;
 
@@ -92,8 +94,6 @@ export class HpackEncoder {
     this.#maxBytes = Math.min(tableBytes, DEFAULT_TABLE_BYTES);
     const capacity = 2 ** Math.ceil(Math.log2(Math.max(1, Math.ceil(tableBytes / ENTRY_OVERHEAD_BYTES))));
     this.#mask = capacity - 1;
-    this.#sizes = new Uint32Array(capacity);
-    this.#older = new Float64Array(capacity);
   }
 
   /** Octets in the dynamic table, by the RFC's way of counting. */
@@ -154,6 +154,10 @@ export class HpackEncoder {
 
   path(value: string): void {
     this.#encode(this.#path, value);
+  }
+
+  protocol(value: string): void {
+    this.#encode(this.#protocol, value);
   }
 
   status(value: number): void {

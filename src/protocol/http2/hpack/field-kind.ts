@@ -21,6 +21,7 @@ export const FieldKind = {
   contentLength: 10,
   host: 11,
   cookie: 12,
+  protocol: 13,
 } as const;
 
 /** The low bits of a kind hold the name's part; above it are the flaws of the value. */
@@ -37,6 +38,7 @@ const special = new Map<string, number>([
   [":authority", FieldKind.authority],
   [":path", FieldKind.path],
   [":status", FieldKind.status],
+  [":protocol", FieldKind.protocol],
   ["connection", FieldKind.forbidden],
   ["keep-alive", FieldKind.forbidden],
   ["proxy-connection", FieldKind.forbidden],

@@ -1,0 +1,133 @@
+/** The traffic of a sidecar, as far as one thread carries it: its listeners, and the services that they route to. */
+import type { Discovery } from "../model/discovery.ts";
+import type { Clock } from "../net/clock.ts";
+import type { Logger, LogLevel } from "../telemetry/log.ts";
+import type { FamilySnapshot, StaleSeries } from "../telemetry/metrics.ts";
+import type { Carrier, TrafficAddresses } from "./carrier.ts";
+import type { ProxyConfig } from "./config.ts";
+import { ProxyContext } from "./context.ts";
+import { type Inbound, openInbound } from "./inbound.ts";
+import type { Listener } from "./listener.ts";
+import { ProxyMetrics } from "./metrics.ts";
+import { openByHost, openUpstream, outboundBackend } from "./outbound.ts";
+import { Services } from "./outbound/services.ts";
+
+export interface TrafficOptions {
+  readonly config: ProxyConfig;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly discovery: Discovery;
+}
+
+export class Traffic implements Carrier {
+  readonly #context: ProxyContext;
+  readonly #services: Services;
+  readonly #inbound: Inbound[] = [];
+  readonly #upstreams: Listener[] = [];
+  #outbound: Listener | undefined;
+
+  private constructor({ config, clock, logger, discovery }: TrafficOptions) {
+    const context = new ProxyContext(config, clock, Math.random, new ProxyMetrics(() => clock.now()), logger);
+    this.#context = context;
+    this.#services = new Services({
+      clock,
+      logger,
+      discovery,
+      makeBackend: (service, backend) => outboundBackend(service, backend, context),
+    });
+    context.metrics.registry.collect(() => this.#gauges());
+  }
+
+  /**
+   * Resolves when all listeners accept.
+   *
+   * @throws ListenError if one of them cannot be opened; nothing stays open then
+   */
+  static async open(options: TrafficOptions): Promise<Traffic> {
+    const traffic = new Traffic(options);
+    try {
+      await traffic.#open();
+    } catch (error) {
+      traffic.close();
+      throw error;
+    }
+    return traffic;
+  }
+
+  get addresses(): TrafficAddresses {
+    return {
+      outbound: this.#outbound?.address,
+      upstreams: this.#upstreams.map((listener) => listener.address),
+      inbound: this.#inbound.map(({ listener }) => listener.address),
+    };
+  }
+
+  /** Connections being served. */
+  get open(): number {
+    return this.#listeners().reduce((sum, listener) => sum + listener.open, 0);
+  }
+
+  drop(stale: readonly StaleSeries[]): void {
+    this.#context.metrics.registry.drop(stale);
+  }
+
+  /** Whoever runs this lives. */
+  async isLive(): Promise<boolean> {
+    return true;
+  }
+
+  async connections(): Promise<number> {
+    return this.open;
+  }
+
+  async snapshot(): Promise<FamilySnapshot[]> {
+    return this.#context.metrics.registry.snapshot();
+  }
+
+  setLogLevel(level: LogLevel): void {
+    this.#context.logger.level = level;
+  }
+
+  async drainInbound(): Promise<void> {
+    await Promise.all(this.#inbound.map(({ listener }) => listener.drain()));
+  }
+
+  async drainOutbound(): Promise<void> {
+    await Promise.all(this.#outboundListeners().map((listener) => listener.drain()));
+  }
+
+  close(): void {
+    for (const listener of this.#listeners()) listener.destroy();
+    for (const { backend } of this.#inbound) backend.destroy();
+    this.#services.destroy();
+  }
+
+  async #open(): Promise<void> {
+    const context = this.#context;
+    const { inbound, upstreams, outbound } = context.config;
+    for (const one of inbound) this.#inbound.push(await openInbound(one, context));
+    for (const one of upstreams) this.#upstreams.push(await openUpstream(one, this.#services, context));
+    if (outbound !== undefined) this.#outbound = await openByHost(outbound, this.#services, context);
+  }
+
+  #listeners(): Listener[] {
+    return [...this.#inbound.map(({ listener }) => listener), ...this.#outboundListeners()];
+  }
+
+  #outboundListeners(): Listener[] {
+    return this.#outbound === undefined ? this.#upstreams : [...this.#upstreams, this.#outbound];
+  }
+
+  #gauges(): void {
+    const { balancerEndpoints, queueLength } = this.#context.metrics;
+    balancerEndpoints.clear();
+    queueLength.clear();
+    for (const [key, backend] of this.#services.backends()) {
+      const labels = { direction: "outbound", backend: key };
+      balancerEndpoints.labels({ ...labels, endpoint_state: "ready" }).value = backend.readyEndpoints;
+      balancerEndpoints.labels({ ...labels, endpoint_state: "pending" }).value =
+        backend.endpoints - backend.readyEndpoints;
+      queueLength.labels(labels).value = backend.queued;
+    }
+  }
+}

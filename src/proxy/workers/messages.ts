@@ -1,0 +1,32 @@
+/** What the main thread and a worker thread tell each other. All of it is plain data. */
+import type { ServiceView } from "../../model/mesh.ts";
+import type { LogLevel } from "../../telemetry/log.ts";
+import type { FamilySnapshot, StaleSeries } from "../../telemetry/metrics.ts";
+
+/** What is answered, when it is done, by a `done` with the same id. */
+export type Task = "ping" | "report" | "drainInbound" | "drainOutbound";
+
+export type ToWorker =
+  | { readonly kind: "task"; readonly id: number; readonly task: Task }
+  | { readonly kind: "drop"; readonly stale: readonly StaleSeries[] }
+  | { readonly kind: "logLevel"; readonly level: LogLevel }
+  | { readonly kind: "view"; readonly watch: number; readonly view: ServiceView }
+  | { readonly kind: "unknown"; readonly watch: number };
+
+export type FromWorker =
+  /** Its listeners accept. */
+  | { readonly kind: "open" }
+  /** One of its listeners cannot be opened: what ListenError says, since classes do not cross threads. */
+  | { readonly kind: "refused"; readonly message: string; readonly code: string }
+  | { readonly kind: "done"; readonly id: number; readonly report: Report | undefined }
+  | { readonly kind: "watch"; readonly watch: number; readonly authority: string }
+  | { readonly kind: "unwatch"; readonly watch: number };
+
+/** How a worker is at one moment. */
+export interface Report {
+  readonly families: readonly FamilySnapshot[];
+  /** Connections being served. */
+  readonly connections: number;
+  /** User and system CPU time of its thread. */
+  readonly cpuSeconds: number;
+}
