@@ -4,6 +4,7 @@
  * Each stream holds at most what its source had in flight, but there may be a thousand of them on each of thousands of
  * connections. So there is one bound for all. Beyond it the connection that makes us hold the most loses the stream that
  * holds the most, and the next, until there is room: whoever holds little is not touched. Envoy sheds load by the same rule.
+ * Workers (`--workers`) are threads with a bound for each.
  */
 
 /** Octets held for all peers together. A slow peer with a thousand streams of 64 KiB each takes half of it. */
