@@ -10,7 +10,7 @@ export function isConnectTarget(authority: string): boolean {
   return port >= 1 && port <= PORT_MAX;
 }
 
-const HTTP_ITSELF = /^(?:h2c?|http(?:\/.*)?)$/i;
+const HTTP_ITSELF = /^(?:h2c?|http)(?:\/.*)?$/i;
 
 /**
  * The value of an Upgrade field without HTTP itself in any version: such a tunnel would hide all requests that follow

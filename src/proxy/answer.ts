@@ -7,8 +7,8 @@ import { randomUUID } from "node:crypto";
 import type { HeaderList, RequestHead, ResponseHead, ServerStream } from "../protocol/exchange.ts";
 import { encodeGrpcMessage, isGrpc } from "../protocol/grpc.ts";
 import { getHeader } from "../protocol/headers.ts";
-import { UNPROCESSED_HEADER } from "./dispatch.ts";
 import { type Failure, failures } from "./failure.ts";
+import { UNPROCESSED_HEADER } from "./own-fields.ts";
 
 /** Which sidecar answers: "inbound price-1.default". */
 export interface Speaker {

@@ -10,9 +10,8 @@ import type {
   ResponseHead,
   ResponseReceiver,
 } from "../protocol/exchange.ts";
-import { removeHeader } from "../protocol/headers.ts";
-import { UNPROCESSED_HEADER } from "./dispatch.ts";
 import { packResponse, unpackRequest } from "./original.ts";
+import { dropOwnFields } from "./own-fields.ts";
 import type { HttpService } from "./service.ts";
 
 export class Application implements HttpService {
@@ -23,6 +22,8 @@ export class Application implements HttpService {
   }
 
   open(head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
+    // Sidecars speak HTTP/2 with each other.
+    if (head.version !== "2") dropOwnFields(head.headers);
     const original = unpackRequest(head);
     return this.#backend.open(original, end, new OutgoingAnswer(receiver, original !== head, head.upgrade !== ""));
   }
@@ -41,8 +42,6 @@ class OutgoingAnswer implements ResponseReceiver {
   }
 
   onHead(head: ResponseHead, end: boolean): void {
-    // Only a sidecar may say this, never an application.
-    removeHeader(head.headers, UNPROCESSED_HEADER);
     this.#receiver.onHead(this.#packed ? packResponse(head, this.#asked) : head, end);
   }
 

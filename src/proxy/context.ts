@@ -24,14 +24,17 @@ const HTTP1_IDLE_MS = 3_000;
 /** Milliseconds that an unused HTTP/2 connection is kept: it costs little and saves every first request a round trip. */
 const HTTP2_IDLE_MS = 300_000;
 
+/** What a packed head has more of: five pseudo-header fields, and up to four for what HTTP/2 has no place for. */
+const PACKED_FIELDS = 9;
+
 /**
  * Bounds of an HTTP/2 head that may be an HTTP/1 head packed: that has all names twice, 32 octets more per field by
- * HTTP/2's count, and up to four fields more. What one sidecar has let pass must not fail at the next.
+ * HTTP/2's count, and a few fields more. What one sidecar has let pass must not fail at the next.
  */
 export const PACKED_LIMITS: HttpLimits = {
   ...defaultHttpLimits,
-  headBytes: 2 * defaultHttpLimits.headBytes + 32 * defaultHttpLimits.headerCount,
-  headerCount: defaultHttpLimits.headerCount + 4,
+  headBytes: 2 * defaultHttpLimits.headBytes + 32 * (defaultHttpLimits.headerCount + PACKED_FIELDS),
+  headerCount: defaultHttpLimits.headerCount + PACKED_FIELDS,
 };
 
 export interface BackendOptions {

@@ -27,6 +27,7 @@ import { getHeader, removeHeader } from "../protocol/headers.ts";
 import type { BalancedEndpoint } from "./endpoint.ts";
 import { failureOf } from "./failure.ts";
 import { packRequest, unpackResponse } from "./original.ts";
+import { dropOwnFields, UNPROCESSED_HEADER } from "./own-fields.ts";
 import type { PoolWaiter } from "./pool/connection-pool.ts";
 import type { Place } from "./pool/wait-list.ts";
 import type { EndpointSource, Seeker } from "./seeker.ts";
@@ -37,9 +38,6 @@ export const REPLAY_BYTES_MAX = 64 * 1024;
 
 /** Endpoints that one request may be sent to. */
 export const ATTEMPTS_MAX = 4;
-
-/** The far sidecar's word that its application has not seen the request. Never comes from outside the mesh, never leaves it. */
-export const UNPROCESSED_HEADER = "heddle-unprocessed";
 
 export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, Seeker {
   readonly head: RequestHead;
@@ -203,6 +201,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
   onHead(received: ResponseHead, end: boolean): void {
     if (this.done) return;
     const endpoint = this.endpoint as BalancedEndpoint;
+    if (!endpoint.meshed) dropOwnFields(received.headers);
     const asked = this.head.upgrade !== "";
     let head = this.#packed ? unpackResponse(received, asked) : received;
     if (head.status < 200 && head.upgrade === "") {

@@ -14,10 +14,9 @@
  *
  * Linkerd does the same with `l5d-orig-proto` and loses the case.
  */
-import { STATUS_CODES } from "node:http";
-
 import type { HeaderList, HttpVersion, RequestHead, ResponseHead } from "../protocol/exchange.ts";
 import { removeHeader } from "../protocol/headers.ts";
+import { usualReason } from "../protocol/http1/status-lines.ts";
 
 const PROTO = "heddle-orig-proto";
 const NAMES = "heddle-orig-names";
@@ -78,7 +77,7 @@ export function unpackRequest(head: RequestHead): RequestHead {
 /** The answer to a request that came packed. @param asked the request asked for an upgrade */
 export function packResponse(head: ResponseHead, asked: boolean): ResponseHead {
   const names = namesOf(head.headers, false);
-  const usual = head.reason === "" || head.reason === STATUS_CODES[head.status];
+  const usual = head.reason === "" || head.reason === usualReason(head.status);
   if (usual && names === "" && !asked) return head;
   const headers = head.headers.slice();
   headers.push(PROTO, usual ? "1.1" : `1.1 ${head.reason}`);

@@ -5,9 +5,10 @@
 import type { HeaderList, ProtocolFault } from "../exchange.ts";
 import { removeHeader } from "../headers.ts";
 import type { HttpLimits } from "../limits.ts";
+import { afterExtensionByte, EXTENSION_BAD, EXTENSION_END, EXTENSION_START } from "./chunk-extension.ts";
 import { fieldOffsets, FieldScanner } from "./field-scanner.ts";
 import { HeadBuffer } from "./head-buffer.ts";
-import { CR, FIELD_VALUE, LF } from "./syntax.ts";
+import { CR, LF } from "./syntax.ts";
 
 /** Hex digits of a chunk size, leading zeros included: 2^48 - 1 bytes at most. */
 export const CHUNK_SIZE_DIGITS_MAX = 12;
@@ -71,6 +72,7 @@ export class ChunkedDecoder {
   #remaining = 0;
   #digits = 0;
   #extensionBytes = 0;
+  #extension = EXTENSION_START;
 
   constructor(limits: HttpLimits) {
     this.#limits = limits;
@@ -109,6 +111,7 @@ export class ChunkedDecoder {
             this.#state = SIZE_LF;
           } else if (byte === SEMICOLON) {
             this.#state = EXTENSION;
+            this.#extension = EXTENSION_START;
           } else {
             return this.#bad("bad_chunk_size", `byte ${byte} after a chunk size`);
           }
@@ -116,9 +119,11 @@ export class ChunkedDecoder {
         }
         case EXTENSION: {
           const byte = chunk[at++] as number;
-          if (byte === CR) this.#state = SIZE_LF;
-          else if (FIELD_VALUE[byte] !== 1) return this.#bad("bad_chunk_extension", `byte ${byte} in an extension`);
-          else if (++this.#extensionBytes > CHUNK_EXTENSION_BYTES_MAX) {
+          this.#extension = afterExtensionByte(this.#extension, byte);
+          if (this.#extension === EXTENSION_END) this.#state = SIZE_LF;
+          else if (this.#extension === EXTENSION_BAD) {
+            return this.#bad("bad_chunk_extension", `byte ${byte} in an extension`);
+          } else if (++this.#extensionBytes > CHUNK_EXTENSION_BYTES_MAX) {
             return this.#bad("bad_chunk_extension", `extensions over ${CHUNK_EXTENSION_BYTES_MAX} bytes`);
           }
           break;

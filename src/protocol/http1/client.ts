@@ -28,6 +28,9 @@ import { writeRequestHead, written } from "./head-writer.ts";
 import type { Http1Options } from "./options.ts";
 import { ResponseReader } from "./response-reader.ts";
 
+/** Interim heads before one final answer. Go's client bounds their bytes, ours their number; each has the bounds of a head. */
+export const INTERIM_HEADS_MAX = 100;
+
 const IDLE = 0;
 const HEAD = 1;
 const BODY = 2;
@@ -46,6 +49,8 @@ export class Http1ClientConnection implements ClientConnection, ConnectionHandle
   #stream: Http1ClientStream | undefined = undefined;
   #closing = false;
   #bodyPaused = false;
+  /** Interim heads of the answer in progress. */
+  #interims = 0;
 
   constructor(connection: Connection, owner: ClientOwner, options: Http1Options) {
     this.connection = connection;
@@ -79,6 +84,7 @@ export class Http1ClientConnection implements ClientConnection, ConnectionHandle
     }
     this.#stream = stream;
     this.#state = HEAD;
+    this.#interims = 0;
     this.#reader.toHead = head.method === "HEAD";
     this.#reader.toConnect = head.method === "CONNECT";
     this.bodyWriter.start(written.framing, written.length);
@@ -194,6 +200,10 @@ export class Http1ClientConnection implements ClientConnection, ConnectionHandle
         stream.tunnel = true;
         this.#state = TUNNEL;
         this.bodyWriter.start(FRAMING_CLOSE, 0);
+      } else if (++this.#interims > INTERIM_HEADS_MAX) {
+        // Nothing holds them back: they are written on at once, however slowly the caller reads.
+        this.#fault({ status: 400, kind: "interim_heads", detail: `over ${INTERIM_HEADS_MAX} interim heads` });
+        return chunk.length;
       }
       stream.receiver.onHead(head, false);
       return at;
@@ -283,8 +293,7 @@ export class Http1ClientConnection implements ClientConnection, ConnectionHandle
   #fault(fault: ProtocolFault | undefined): void {
     this.#state = CLOSED;
     this.connection.reset();
-    const code: ResetCode = fault?.status === 431 || fault?.status === 414 ? "overflow" : "protocol";
-    this.#loseStream(code, fault?.detail ?? "a malformed response");
+    this.#loseStream("protocol", fault?.detail ?? "a malformed response");
   }
 
   #leave(): void {

@@ -77,6 +77,8 @@ export class ResponseReader extends HeadReader {
       this.framing = FRAMING_NONE;
     } else if (this.toHead || status < 200 || status === 204 || status === 304) {
       this.framing = FRAMING_NONE;
+      // Neither of them may have a length (RFC 9110 §8.6), and HTTP/2 takes one for a body that is missing.
+      if (this.contentLength > 0 && (status < 200 || status === 204)) removeHeader(this.headers, "content-length");
     } else if (this.chunked) {
       this.framing = FRAMING_CHUNKED;
     } else if (this.contentLength >= 0) {

@@ -3,6 +3,7 @@
 const REASONS: readonly (readonly [number, string])[] = [
   [100, "Continue"],
   [101, "Switching Protocols"],
+  [102, "Processing"],
   [103, "Early Hints"],
   [200, "OK"],
   [201, "Created"],
@@ -12,11 +13,14 @@ const REASONS: readonly (readonly [number, string])[] = [
   [205, "Reset Content"],
   [206, "Partial Content"],
   [207, "Multi-Status"],
+  [208, "Already Reported"],
+  [226, "IM Used"],
   [300, "Multiple Choices"],
   [301, "Moved Permanently"],
   [302, "Found"],
   [303, "See Other"],
   [304, "Not Modified"],
+  [305, "Use Proxy"],
   [307, "Temporary Redirect"],
   [308, "Permanent Redirect"],
   [400, "Bad Request"],
@@ -54,7 +58,10 @@ const REASONS: readonly (readonly [number, string])[] = [
   [503, "Service Unavailable"],
   [504, "Gateway Timeout"],
   [505, "HTTP Version Not Supported"],
+  [506, "Variant Also Negotiates"],
   [507, "Insufficient Storage"],
+  [508, "Loop Detected"],
+  [510, "Not Extended"],
   [511, "Network Authentication Required"],
 ];
 
@@ -63,6 +70,11 @@ const KNOWN: (string | undefined)[] = [];
 for (const [status, reason] of REASONS) {
   LINES[status] = `HTTP/1.1 ${status} ${reason}\r\n`;
   KNOWN[status] = reason;
+}
+
+/** What a status line says where nobody has said otherwise; "" for a status that has no name. */
+export function usualReason(status: number): string {
+  return KNOWN[status] ?? "";
 }
 
 /**

@@ -114,7 +114,7 @@ describe("a request head", () => {
     ["a negative content-length", [...GET, "content-length", "-1"]],
     ["a content-length beyond counting", [...GET, "content-length", "9".repeat(16)]],
     ["an empty content-length", [...GET, "content-length", ""]],
-    ["two different content-lengths", [...GET, "content-length", "1", "content-length", "2"]],
+    ["more than one content-length", [...GET, "content-length", "1", "content-length", "2"]],
     ["two Host fields", [...GET, "host", "a.example", "host", "a.example"]],
     ["a Host that is not the :authority", [...GET, "host", "b.example"]],
   ];

@@ -1,6 +1,7 @@
 /** From fields to messages: what a request, a response and trailers must look like (RFC 9113 §8). */
 import type { HeaderList, RequestHead, ResponseHead } from "../exchange.ts";
 import { removeHeader } from "../headers.ts";
+import { isAuthority } from "../http1/syntax.ts";
 import type { HttpLimits } from "../limits.ts";
 import { isConnectTarget, withoutHttp } from "../upgrade.ts";
 import type { FieldSink } from "./hpack/decoder.ts";
@@ -108,7 +109,7 @@ export class MessageHead implements FieldSink {
     } else if (this.#host !== undefined) {
       this.#authority = this.#host;
     }
-    if (this.#authority.includes("@")) this.flaw ||= "user information in the authority";
+    if (!isAuthority(this.#authority)) this.flaw ||= `the authority ${shown(this.#authority)}`;
     if (this.contentLength > 0 && (connect || extended)) this.flaw ||= "content-length in a request for a tunnel";
     if (this.flaw !== "") return undefined;
     return {
@@ -162,9 +163,12 @@ export class MessageHead implements FieldSink {
 
   #checkTarget(): void {
     if (!this.#has(FieldKind.scheme) || this.#scheme === "") this.flaw = "no :scheme";
+    else if (this.#scheme !== "http" && this.#scheme !== "https") this.flaw = `:scheme ${shown(this.#scheme)}`;
     else if (!this.#has(FieldKind.path)) this.flaw = "no :path";
     else if (this.#path.charCodeAt(0) !== 0x2f && !(this.#path === "*" && this.#method === "OPTIONS")) {
       this.flaw = ":path does not begin with a slash";
+    } else if (this.#path.includes("#")) {
+      this.flaw = ":path with a fragment";
     }
   }
 
@@ -188,7 +192,7 @@ export class MessageHead implements FieldSink {
         this.#checkLength(value);
         break;
       case FieldKind.host:
-        if (hasBlank) this.flaw = "Host with blanks";
+        if (hasBlank) this.flaw = "Host with blanks or other characters that none has";
         else if (this.#host !== undefined) this.flaw = "two Host fields";
         this.#host = value;
         break;
@@ -208,7 +212,7 @@ export class MessageHead implements FieldSink {
   #checkLength(value: string): void {
     const length = CONTENT_LENGTH.test(value) ? Number(value) : -1;
     if (length < 0) this.flaw = `content-length: ${shown(value)}`;
-    else if (this.contentLength >= 0 && this.contentLength !== length) this.flaw = "two different content-lengths";
+    else if (this.contentLength >= 0) this.flaw = "more than one content-length";
     else this.contentLength = length;
   }
 
@@ -216,7 +220,7 @@ export class MessageHead implements FieldSink {
     if (kind === FieldKind.unknownPseudo) this.flaw = `unknown pseudo-header field ${shown(name)}`;
     else if (this.#regularSeen) this.flaw = `${name} after a regular field`;
     else if (this.#has(kind)) this.flaw = `two ${name} fields`;
-    else if (hasBlank) this.flaw = `${name} with blanks`;
+    else if (hasBlank) this.flaw = `${name} with blanks or other characters that none has`;
     if (this.flaw !== "") return;
     this.#seen |= 1 << kind;
     switch (kind) {

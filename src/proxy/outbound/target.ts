@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../../net/clock.ts";
 import type { ClientStream, RequestHead, ResponseReceiver } from "../../protocol/exchange.ts";
+import { dropOwnFields } from "../own-fields.ts";
 import { failureCause, failures } from "../failure.ts";
 import type { HttpService } from "../service.ts";
 import { Lookup } from "./lookup.ts";
@@ -31,6 +32,7 @@ export class NamedTarget implements HttpService {
   }
 
   open(head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
+    dropOwnFields(head.headers);
     const authority = this.#authority ?? head.authority.toLowerCase();
     const known = this.#services.known(authority);
     if (known !== undefined) return this.#route(known, authority, head, end, receiver);

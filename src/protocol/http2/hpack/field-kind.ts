@@ -28,7 +28,7 @@ export const FieldKind = {
 export const KIND_MASK = 0x0f;
 /** The value has control characters, or white space at an end. */
 export const BAD_VALUE = 0x10;
-/** The value has control characters or blanks anywhere: no target, authority or token. */
+/** The value has control characters, blanks or obs-text anywhere: no target, authority or token. */
 export const HAS_BLANK = 0x20;
 const BAD_NAME = 0x40;
 
@@ -54,7 +54,7 @@ const special = new Map<string, number>([
 const octetFlaws = new Uint8Array(256);
 for (let octet = 0; octet < 256; octet++) {
   const control = (octet < 0x20 && octet !== 0x09) || octet === 0x7f;
-  const blank = octet <= 0x20 || octet === 0x7f;
+  const blank = octet <= 0x20 || octet >= 0x7f;
   const lowerToken = /[!#$%&'*+\-.^_`|~0-9a-z]/.test(String.fromCharCode(octet));
   octetFlaws[octet] = (control ? BAD_VALUE : 0) | (blank ? HAS_BLANK : 0) | (lowerToken ? 0 : BAD_NAME);
 }
