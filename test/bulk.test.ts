@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import http from "node:http";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { after, before, describe, it } from "node:test";
 
 import { metricSum } from "./support/mesh.ts";
+import { peakResidentBytes } from "./support/resident.ts";
 import { until } from "./support/until.ts";
 import { root, up, type Up } from "./support/up.ts";
 
@@ -14,12 +14,6 @@ const GIB = 1024 ** 3;
 
 /** Bound of the issue for each sidecar while a body of 1 GiB passes. */
 const RESIDENT_BYTES_MAX = 150 * 1024 * 1024;
-
-/** The most memory that a process ever had resident. */
-function peakResidentBytes(pid: number): number {
-  const match = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
-  return Number(match?.[1]) * 1024;
-}
 
 describe("large bodies through two sidecars", () => {
   let mesh: Up;

@@ -50,6 +50,10 @@ async function theirs(input: Buffer): Promise<Heard> {
   server.on("stream", (stream: http2.ServerHttp2Stream, headers, _, rawHeaders) => {
     const chunks: Buffer[] = [];
     stream.on("error", (error) => (trouble ||= error.message));
+    // Also of a request that was complete: Node drops it if it has not been read by then.
+    stream.on("close", () => {
+      if (stream.rstCode !== 0) trouble ||= errorName(stream.rstCode);
+    });
     stream.on("data", (chunk: Buffer) => chunks.push(chunk));
     stream.on("end", () => {
       if (stream.aborted || stream.rstCode !== 0) return;

@@ -59,6 +59,11 @@ export interface RequestHead {
    * would be in HTTP/1, or "connect" with the method CONNECT. Whether it is a CONNECT is told by `method` alone.
    */
   upgrade: string;
+  /**
+   * When the caller stops waiting, in milliseconds of `Clock.now`, where it has said so in a way that whoever sends the
+   * request on must repeat with what is left. No codec sets or reads it.
+   */
+  deadline?: number;
 }
 
 /** The head of an answer. Interim ones have a status below 200 and are followed by another. */

@@ -3,44 +3,84 @@ import { describe, it } from "node:test";
 
 import * as fc from "fast-check";
 
+import { requestHead, responseHead } from "../../test/support/exchange-recorder.ts";
+import type { RequestHead } from "./exchange.ts";
 import {
   decodeGrpcMessage,
   encodeGrpcMessage,
   formatGrpcTimeout,
   GrpcCode,
   grpcCodeName,
-  grpcCodeOfFailure,
   grpcCodeOfHttp,
-  grpcStatusOfHead,
-  grpcStatusOfTrailers,
-  httpStatusOfGrpc,
+  grpcKind,
+  grpcStatusOf,
   isGrpc,
+  isJudgedByGrpc,
   parseGrpcTimeout,
 } from "./grpc.ts";
 
+function request(version: "1.1" | "2", headers: string[]): RequestHead {
+  return { ...requestHead("POST", "/a.B/C", headers), version };
+}
+
+function judged(of: RequestHead, headers: string[]): boolean {
+  return isJudgedByGrpc(of, responseHead(200, headers));
+}
+
 describe("gRPC", () => {
-  it("is known by its content type", () => {
-    for (const type of ["application/grpc", "application/grpc+proto", "Application/GRPC", "application/grpc; a=b"]) {
-      assert.equal(isGrpc(["Content-Type", type]), true, type);
+  it("is known by its content type, and gRPC-Web by its own", () => {
+    const types: [string, ReturnType<typeof grpcKind>][] = [
+      ["application/grpc", "grpc"],
+      ["application/grpc+proto", "grpc"],
+      ["Application/GRPC", "grpc"],
+      ["application/grpc; a=b", "grpc"],
+      ["application/grpc-web", "web"],
+      ["application/grpc-web+proto", "web"],
+      ["Application/gRPC-Web-Text+proto; charset=utf-8", "web"],
+      ["application/grpc-web-texture", ""],
+      ["application/grpcs", ""],
+      ["application/gzip", ""],
+      ["application/json", ""],
+      ["", ""],
+      ["xapplication/grpc", ""],
+    ];
+    for (const [type, kind] of types) {
+      assert.equal(grpcKind(["Content-Type", type]), kind, type);
+      assert.equal(isGrpc(["content-type", type]), kind === "grpc", type);
     }
-    for (const type of [
-      "application/grpc-web",
-      "application/grpc-web+proto",
-      "application/json",
-      "",
-      "xapplication/grpc",
-    ]) {
-      assert.equal(isGrpc(["content-type", type]), false, type);
-    }
-    assert.equal(isGrpc([]), false);
+    assert.equal(grpcKind([]), "");
   });
 
   it("has its status in trailers, or in a head that is all", () => {
-    assert.equal(grpcStatusOfTrailers(["grpc-status", "0"]), 0);
-    assert.equal(grpcStatusOfHead(["content-type", "application/grpc", "Grpc-Status", "14"]), 14);
-    assert.equal(grpcStatusOfTrailers([]), undefined);
-    assert.equal(grpcStatusOfTrailers(["grpc-status", "what"]), GrpcCode.unknown);
-    assert.equal(grpcStatusOfTrailers(["grpc-status", ""]), GrpcCode.unknown);
+    const shapes: [string[], number | undefined][] = [
+      [["grpc-status", "0"], 0],
+      [["content-type", "application/grpc", "Grpc-Status", "14"], 14],
+      [[], undefined],
+      [["grpc-message", "7"], undefined],
+      [["grpc-status", "what"], GrpcCode.unknown],
+      [["grpc-status", ""], GrpcCode.unknown],
+      [["grpc-status", "-1"], GrpcCode.unknown],
+      [["grpc-status", "1e1"], GrpcCode.unknown],
+      [["grpc-status", "9".repeat(10)], GrpcCode.unknown],
+      [["grpc-status", "99"], 99],
+      [["grpc-status", "13", "grpc-status", "13"], 13],
+      [["grpc-status", "0", "a", "b", "GRPC-STATUS", "13"], GrpcCode.unknown],
+    ];
+    for (const [fields, status] of shapes) assert.equal(grpcStatusOf(fields), status, fields.join(" "));
+  });
+
+  it("judges what answers a gRPC request, gRPC or not, and gRPC-Web with its status in the head", () => {
+    const grpc = ["content-type", "application/grpc+proto"];
+    const web = ["content-type", "application/grpc-web"];
+    assert.ok(judged(request("2", grpc), grpc));
+    assert.ok(judged(request("2", grpc), ["content-type", "text/html"]), "its client has to make something of it, too");
+    assert.ok(judged(request("2", grpc), []));
+    assert.ok(judged(request("2", []), grpc));
+    assert.ok(judged(request("1.1", web), [...web, "grpc-status", "5"]));
+    assert.ok(!judged(request("1.1", web), web), "its status is in the body");
+    assert.ok(!judged(request("2", ["content-type", "application/json"]), ["content-type", "application/json"]));
+    assert.ok(!judged({ ...request("2", grpc), method: "GET" }, []));
+    assert.ok(!isJudgedByGrpc(request("2", grpc), { ...responseHead(200, grpc), upgrade: "connect" }), "a tunnel");
   });
 
   it("names its codes", () => {
@@ -56,7 +96,7 @@ describe("gRPC", () => {
     assert.equal(grpcCodeName(GrpcCode.dataLoss), "DATA_LOSS");
   });
 
-  it("translates HTTP statuses as its clients do, failures as Linkerd does, and back", () => {
+  it("translates HTTP statuses as its clients do", () => {
     const http: [number, number][] = [
       [400, 13],
       [401, 16],
@@ -70,20 +110,6 @@ describe("gRPC", () => {
       [500, 2],
     ];
     for (const [status, code] of http) assert.equal(grpcCodeOfHttp(status), code);
-    const failures: [number, string][] = [
-      [403, "PERMISSION_DENIED"],
-      [404, "NOT_FOUND"],
-      [429, "RESOURCE_EXHAUSTED"],
-      [502, "UNAVAILABLE"],
-      [503, "UNAVAILABLE"],
-      [504, "DEADLINE_EXCEEDED"],
-      [508, "ABORTED"],
-      [500, "INTERNAL"],
-    ];
-    for (const [status, name] of failures) assert.equal(grpcCodeName(grpcCodeOfFailure(status)), name);
-    const back = [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401];
-    back.forEach((status, code) => assert.equal(httpStatusOfGrpc(code), status, grpcCodeName(code)));
-    assert.equal(httpStatusOfGrpc(99), 500);
   });
 });
 

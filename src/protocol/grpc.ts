@@ -1,6 +1,6 @@
 /** What a mesh has to know of gRPC (the protocol document PROTOCOL-HTTP2 of the gRPC project). */
-import type { HeaderList } from "./exchange.ts";
-import { getHeader } from "./headers.ts";
+import type { HeaderList, RequestHead, ResponseHead } from "./exchange.ts";
+import { getHeader, nameEquals } from "./headers.ts";
 
 /** Status codes by their number. */
 export const GRPC_CODE_NAMES = [
@@ -45,26 +45,55 @@ export const GrpcCode = {
 } as const;
 
 const CONTENT_TYPE = "application/grpc";
+const GRPC = /^application\/grpc(?:\+|[ \t]*;|$)/i;
+const GRPC_WEB = /^application\/grpc-web(?:-text)?(?:\+|[ \t]*;|$)/i;
 
-/** True for a message whose content type is application/grpc, with or without a codec ("+proto") or parameters. */
-export function isGrpc(headers: HeaderList): boolean {
+/**
+ * The way in which a message speaks gRPC: "grpc" is application/grpc, with or without a codec ("+proto") or parameters;
+ * "web" is gRPC-Web (its PROTOCOL-WEB), binary or as text, which has its trailers in the body; "" is neither.
+ */
+export function grpcKind(headers: HeaderList): "grpc" | "web" | "" {
   const type = getHeader(headers, "content-type");
-  if (type === undefined || type.length < CONTENT_TYPE.length) return false;
-  if (type.length === CONTENT_TYPE.length) return type === CONTENT_TYPE || type.toLowerCase() === CONTENT_TYPE;
-  // Not gRPC-Web, which is application/grpc-web and carries its trailers in the body.
-  return /^application\/grpc(?:\+|[ \t]*;)/i.test(type);
+  // Most other types differ in their 13th letter.
+  if (type === undefined || (type.charCodeAt(12) | 0x20) !== 0x67) return "";
+  if (type === CONTENT_TYPE || GRPC.test(type)) return "grpc";
+  return GRPC_WEB.test(type) ? "web" : "";
 }
 
-/** The status of trailers. @returns a code from 0 on, UNKNOWN if it is no number, undefined if there is none */
-export function grpcStatusOfTrailers(trailers: HeaderList): number | undefined {
-  const status = getHeader(trailers, "grpc-status");
+/** True for a message whose content type is application/grpc. gRPC-Web is something else. */
+export function isGrpc(headers: HeaderList): boolean {
+  return grpcKind(headers) === "grpc";
+}
+
+/**
+ * Whether an answer is to be judged by a gRPC status, its own or the one that its client derives: not only gRPC answers,
+ * but whatever answers a gRPC request, and gRPC-Web answers that have the status in their head. (The others have it in
+ * the body, which nobody here reads.)
+ */
+export function isJudgedByGrpc(request: RequestHead, answer: ResponseHead): boolean {
+  // What a tunnel carries is not known.
+  if (answer.upgrade !== "") return false;
+  const kind = grpcKind(answer.headers);
+  if (kind === "grpc") return true;
+  if (kind === "web") return grpcStatusOf(answer.headers) !== undefined;
+  return request.version === "2" && request.method === "POST" && isGrpc(request.headers);
+}
+
+/**
+ * The status in trailers, or in a head that is all of its answer ("trailers-only").
+ *
+ * @returns a code from 0 on; UNKNOWN if it is no number, or there are several that differ; undefined if there is none
+ */
+export function grpcStatusOf(fields: HeaderList): number | undefined {
+  let status: string | undefined;
+  for (let i = 0; i < fields.length; i += 2) {
+    if (!nameEquals(fields[i] as string, "grpc-status")) continue;
+    const value = fields[i + 1] as string;
+    if (status !== undefined && status !== value) return GrpcCode.unknown;
+    status = value;
+  }
   if (status === undefined) return undefined;
   return /^[0-9]{1,9}$/.test(status) ? Number(status) : GrpcCode.unknown;
-}
-
-/** The status of a head that is all of its answer ("trailers-only"). @returns as {@link grpcStatusOfTrailers} */
-export function grpcStatusOfHead(headers: HeaderList): number | undefined {
-  return grpcStatusOfTrailers(headers);
 }
 
 /** The name of a status code for labels and messages; codes that gRPC does not have are UNKNOWN. */
@@ -90,60 +119,6 @@ export function grpcCodeOfHttp(status: number): number {
       return GrpcCode.unavailable;
     default:
       return GrpcCode.unknown;
-  }
-}
-
-/** What a proxy's own failure, known by its HTTP status, is called towards a gRPC client. As Linkerd does. */
-export function grpcCodeOfFailure(status: number): number {
-  switch (status) {
-    case 403:
-      return GrpcCode.permissionDenied;
-    case 404:
-      return GrpcCode.notFound;
-    case 429:
-      return GrpcCode.resourceExhausted;
-    case 502:
-    case 503:
-      return GrpcCode.unavailable;
-    case 504:
-      return GrpcCode.deadlineExceeded;
-    case 508:
-      return GrpcCode.aborted;
-    default:
-      return GrpcCode.internal;
-  }
-}
-
-/** The HTTP status that says best what a gRPC status says (google.rpc.Code). For metrics that only know HTTP. */
-export function httpStatusOfGrpc(code: number): number {
-  switch (code) {
-    case GrpcCode.ok:
-      return 200;
-    case GrpcCode.cancelled:
-      return 499;
-    case GrpcCode.invalidArgument:
-    case GrpcCode.failedPrecondition:
-    case GrpcCode.outOfRange:
-      return 400;
-    case GrpcCode.deadlineExceeded:
-      return 504;
-    case GrpcCode.notFound:
-      return 404;
-    case GrpcCode.alreadyExists:
-    case GrpcCode.aborted:
-      return 409;
-    case GrpcCode.permissionDenied:
-      return 403;
-    case GrpcCode.resourceExhausted:
-      return 429;
-    case GrpcCode.unimplemented:
-      return 501;
-    case GrpcCode.unavailable:
-      return 503;
-    case GrpcCode.unauthenticated:
-      return 401;
-    default:
-      return 500;
   }
 }
 

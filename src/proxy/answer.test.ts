@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import { requestHead } from "../../test/support/exchange-recorder.ts";
-import { answerFailure, answerFault, type Speaker } from "./answer.ts";
+import type { RequestHead } from "../protocol/exchange.ts";
+import { answerFailure, answerFault, explainCut, type Speaker } from "./answer.ts";
 import { failures } from "./failure.ts";
 import { FakeServerStream } from "./testing/fake-server-stream.ts";
 
@@ -41,10 +42,36 @@ describe("answerFailure", () => {
     assert.match(stream.header("grpc-message") ?? "", /^HED1008: [ -~]*too%0D%0Aslow %C3%A9$/);
   });
 
+  it("is trailers-only with the failure's own status, for every failure, in gRPC and in gRPC-Web", () => {
+    for (const failure of Object.values(failures)) {
+      for (const type of ["application/grpc", "application/grpc+proto"]) {
+        const stream = new FakeServerStream();
+        answerFailure(stream, requestHead("POST", "/a.B/C", ["content-type", type]), inbound, failure, "x");
+        assert.equal(stream.status, 200);
+        assert.ok(stream.ended);
+        assert.equal(stream.header("content-type"), "application/grpc");
+        assert.equal(stream.header("content-length"), undefined);
+        assert.equal(stream.header("grpc-status"), String(failure.grpcStatus));
+        assert.ok(stream.header("grpc-message")?.startsWith(`${failure.code}: `));
+        assert.equal(stream.header("heddle-error"), `${failure.code} ${failure.kind}`);
+      }
+      for (const type of ["application/grpc-web+proto", "application/grpc-web-text"]) {
+        const stream = new FakeServerStream();
+        const headers = ["Content-Type", `${type}; charset=utf-8`];
+        answerFailure(stream, requestHead("POST", "/a.B/C", headers), inbound, failure, "x");
+        assert.equal(stream.status, 200);
+        assert.ok(stream.ended);
+        assert.equal(stream.header("content-type"), type, "in the encoding of the request");
+        assert.equal(stream.header("content-length"), "0", "over HTTP/1 the connection lives on");
+        assert.equal(stream.header("grpc-status"), String(failure.grpcStatus));
+      }
+    }
+  });
+
   it("never looks like the grant of a tunnel", () => {
-    for (const upgrade of ["connect", "websocket"]) {
+    for (const type of ["application/grpc", "application/grpc-web"]) {
       const stream = new FakeServerStream();
-      const request = { ...requestHead("GET", "/", ["content-type", "application/grpc"]), upgrade };
+      const request = { ...requestHead("GET", "/a.B/C", ["content-type", type]), upgrade: "websocket" };
       answerFailure(stream, request, outbound, failures.connect, "x");
       assert.equal(stream.status, 502);
     }
@@ -69,6 +96,40 @@ describe("answerFailure", () => {
           assert.equal(stream.header("heddle-unprocessed"), expected, `${speaker.direction} ${failure.kind}`);
         }
       }
+    }
+  });
+});
+
+function grpcRequest(headers: string[], version: "1.1" | "2" = "2"): RequestHead {
+  return { ...requestHead("POST", "/a.B/C", headers), version };
+}
+
+describe("explainCut", () => {
+  const grpc = ["content-type", "application/grpc", "te", "trailers"];
+
+  it("says to a gRPC caller in trailers what happened, and where", () => {
+    const stream = new FakeServerStream();
+    assert.ok(explainCut(stream, grpcRequest(grpc), inbound, failures.closed, "it crashed\n"));
+    const trailers = stream.trailers ?? [];
+    const field = (name: string): string | undefined => trailers[trailers.indexOf(name) + 1];
+    assert.equal(field("grpc-status"), "14");
+    assert.match(field("grpc-message") ?? "", /^HED1006: .* it crashed%0A$/);
+    assert.equal(field("heddle-error"), "HED1006 closed");
+    assert.equal(field("heddle-hop"), "inbound price-1.default");
+  });
+
+  it("has no words for whoever does not speak gRPC or does not take trailers", () => {
+    const others = [
+      grpcRequest([]),
+      grpcRequest(["content-type", "application/json", "te", "trailers"]),
+      grpcRequest(["content-type", "application/grpc-web", "te", "trailers"]),
+      grpcRequest(["content-type", "application/grpc"]),
+      grpcRequest(grpc, "1.1"),
+    ];
+    for (const other of others) {
+      const stream = new FakeServerStream();
+      assert.equal(explainCut(stream, other, inbound, failures.closed, "x"), false);
+      assert.equal(stream.trailers, undefined);
     }
   });
 });

@@ -5,7 +5,7 @@
 import { randomUUID } from "node:crypto";
 
 import type { HeaderList, RequestHead, ResponseHead, ServerStream } from "../protocol/exchange.ts";
-import { encodeGrpcMessage, isGrpc } from "../protocol/grpc.ts";
+import { encodeGrpcMessage, grpcKind, isGrpc } from "../protocol/grpc.ts";
 import { getHeader } from "../protocol/headers.ts";
 import { type Failure, failures } from "./failure.ts";
 import { UNPROCESSED_HEADER } from "./own-fields.ts";
@@ -19,7 +19,7 @@ export interface Speaker {
 /** At the application's own sidecar these say that the application has seen nothing of the request. */
 const UNPROCESSED: ReadonlySet<Failure> = new Set([failures.connect, failures.failfast, failures.unprocessed]);
 
-/** Answers a request with a failure: HTTP with a plain text body, gRPC as trailers-only. */
+/** Answers a request with a failure: HTTP with a plain text body, gRPC and gRPC-Web as trailers-only. */
 export function answerFailure(
   stream: ServerStream,
   request: RequestHead,
@@ -32,17 +32,12 @@ export function answerFailure(
   if (speaker.direction === "inbound" && UNPROCESSED.has(failure)) {
     headers.push(UNPROCESSED_HEADER, "1");
   }
-  // A 200 to a request for a tunnel would grant it.
-  if (isGrpc(request.headers) && request.upgrade === "") {
-    const message = encodeGrpcMessage(`${failure.code}: ${failure.summary} ${detail}`);
-    headers.push(
-      "content-type",
-      "application/grpc",
-      "grpc-status",
-      String(failure.grpcStatus),
-      "grpc-message",
-      message,
-    );
+  // A 200 to a request that asks for a tunnel would grant it.
+  const kind = request.upgrade === "" ? grpcKind(request.headers) : "";
+  if (kind !== "") {
+    if (kind === "grpc") headers.push("content-type", "application/grpc");
+    else headers.push("content-type", mediaType(request.headers), "content-length", "0");
+    headers.push("grpc-status", String(failure.grpcStatus), "grpc-message", grpcMessage(failure, detail));
     stream.sendHead({ status: 200, reason: "", headers, upgrade: "" }, true);
     return;
   }
@@ -51,6 +46,31 @@ export function answerFailure(
   const bodiless = request.method === "HEAD";
   stream.sendHead({ status: failure.status, reason: "", headers, upgrade: "" }, bodiless);
   if (!bodiless) stream.sendData(body, true);
+}
+
+/**
+ * Ends an answer that has begun with the reason for its end, for a gRPC caller: a reset would say less, or something
+ * else. Linkerd does the same.
+ *
+ * @returns false, and has done nothing, for a caller without gRPC or without interest in trailers
+ */
+export function explainCut(
+  stream: ServerStream,
+  request: RequestHead,
+  speaker: Speaker,
+  failure: Failure,
+  detail: string,
+): boolean {
+  const { headers, version } = request;
+  if (version !== "2" || !isGrpc(headers) || getHeader(headers, "te") === undefined) return false;
+  stream.sendTrailers([
+    "grpc-status",
+    String(failure.grpcStatus),
+    "grpc-message",
+    grpcMessage(failure, detail),
+    ...sourceHeaders(speaker, failure),
+  ]);
+  return true;
 }
 
 /** The answer to what could not even be read as a request. */
@@ -69,14 +89,20 @@ export function answerFault(
 }
 
 function failureHeaders(speaker: Speaker, failure: Failure, requestId: string): HeaderList {
-  return [
-    "heddle-error",
-    `${failure.code} ${failure.kind}`,
-    "heddle-hop",
-    `${speaker.direction} ${speaker.workload}`,
-    "x-request-id",
-    requestId,
-  ];
+  return [...sourceHeaders(speaker, failure), "x-request-id", requestId];
+}
+
+function sourceHeaders(speaker: Speaker, failure: Failure): HeaderList {
+  return ["heddle-error", `${failure.code} ${failure.kind}`, "heddle-hop", `${speaker.direction} ${speaker.workload}`];
+}
+
+function grpcMessage(failure: Failure, detail: string): string {
+  return encodeGrpcMessage(`${failure.code}: ${failure.summary} ${detail}`);
+}
+
+/** The content type without parameters: gRPC-Web is answered in its own encoding. */
+function mediaType(headers: HeaderList): string {
+  return (getHeader(headers, "content-type") ?? "").split(";", 1)[0]?.trim() ?? "";
 }
 
 function failureText(speaker: Speaker, failure: Failure, detail: string, requestId: string): string {

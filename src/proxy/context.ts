@@ -7,7 +7,7 @@ import { connect, type Connection } from "../net/connection.ts";
 import { defaultHttp1Options } from "../protocol/http1/options.ts";
 import { Http1ClientConnection } from "../protocol/http1/client.ts";
 import { Http2ClientConnection } from "../protocol/http2/client.ts";
-import { defaultHttp2ClientOptions } from "../protocol/http2/options.ts";
+import { defaultHttp2ClientOptions, defaultHttp2Options } from "../protocol/http2/options.ts";
 import { defaultHttpLimits, type HttpLimits } from "../protocol/limits.ts";
 import { TunnelClientConnection } from "../protocol/tunnel-client.ts";
 import type { Logger } from "../telemetry/log.ts";
@@ -101,6 +101,9 @@ export class ProxyContext {
 
   #pool(version: "http1" | "http2", endpoint: Endpoint, backend: Backend, meter: TcpMeter): ConnectionPool {
     const { clock } = this;
+    // Sidecars only: gRPC servers hang up on whoever sends PINGs more often than they like (grpc-go: every 5 minutes), and
+    // take an idle stream with them.
+    const http2 = endpoint.meshed ? defaultHttp2ClientOptions : defaultHttp2Options;
     return new ConnectionPool({
       connectionsMax: version === "http1" ? HTTP1_CONNECTIONS_MAX : HTTP2_CONNECTIONS_MAX,
       multiplexed: version === "http2",
@@ -111,7 +114,7 @@ export class ProxyContext {
         version === "http1"
           ? new Http1ClientConnection(connection, owner, { ...defaultHttp1Options, clock })
           : new Http2ClientConnection(connection, owner, {
-              ...defaultHttp2ClientOptions,
+              ...http2,
               clock,
               limits: PACKED_LIMITS,
             }),

@@ -368,7 +368,7 @@ describe("Dispatch: how it ends", () => {
     assert.equal(response.late, 0);
   });
 
-  it("classifies gRPC by its own status, wherever that stands, and its absence as unknown", () => {
+  it("classifies gRPC by its own status, wherever that stands, and without one as its client does", () => {
     const world = new FakeWorld({ protocol: "grpc" });
     world.update(1);
     const grpc = ["content-type", "application/grpc+proto"];
@@ -377,11 +377,33 @@ describe("Dispatch: how it ends", () => {
       [(w) => w.last.answer(200, true, [...grpc, "grpc-status", "5"]), "grpc 5"],
       [(w) => (w.last.answer(200, false, [...grpc]), w.last.data("", true)), "grpc 2"],
       [(w) => (w.last.answer(200, false, [...grpc]), w.last.endWithTrailers(["grpc-status", "4711"])), "grpc 2"],
-      [(w) => w.last.answer(503, true), "503"],
+      [(w) => w.last.answer(503, true, [...grpc, "grpc-status", "7"]), "grpc 7"],
+      // The status of the head does not count once something else has followed.
+      [(w) => (w.last.answer(200, false, [...grpc, "grpc-status", "0"]), w.last.data("x", true)), "grpc 2"],
+      [
+        (w) => (
+          w.last.answer(200, false, [...grpc, "grpc-status", "0"]),
+          w.last.endWithTrailers(["grpc-status", "13"])
+        ),
+        "grpc 13",
+      ],
+      [
+        (w) => (
+          w.last.answer(200, false, [...grpc]),
+          w.last.endWithTrailers(["grpc-status", "0", "grpc-status", "13"])
+        ),
+        "grpc 2",
+      ],
+      [(w) => (w.last.answer(200, false, [...grpc]), w.last.endWithTrailers(["grpc-message", "x"])), "grpc 2"],
+      // Without a status the client derives one from HTTP's, whatever the content type.
+      [(w) => w.last.answer(503, true), "grpc 14"],
+      [(w) => w.last.answer(404, true, [...grpc]), "grpc 12"],
+      [(w) => w.last.answer(401, true, ["content-type", "text/html"]), "grpc 16"],
+      [(w) => (w.last.answer(200, false, ["content-type", "text/html"]), w.last.data("<p>", true)), "grpc 2"],
     ];
     const expected: Record<string, number> = {};
     for (const [answer, outcome] of answers) {
-      call(world, requestHead("POST", "/", grpc));
+      call(world, { ...requestHead("POST", "/", grpc), version: "2" });
       world.accept();
       answer(world);
       expected[outcome] = (expected[outcome] ?? 0) + 1;

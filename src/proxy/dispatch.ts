@@ -22,10 +22,11 @@ import type {
   ResponseReceiver,
 } from "../protocol/exchange.ts";
 import { ResetCause } from "../protocol/exchange.ts";
-import { GrpcCode, grpcStatusOfHead, grpcStatusOfTrailers, isGrpc } from "../protocol/grpc.ts";
+import { GrpcCode, grpcCodeOfHttp, grpcStatusOf, isJudgedByGrpc } from "../protocol/grpc.ts";
 import { getHeader, removeHeader } from "../protocol/headers.ts";
 import type { BalancedEndpoint } from "./endpoint.ts";
 import { failureOf } from "./failure.ts";
+import { tellTimeLeft } from "./grpc-deadline.ts";
 import { packRequest, unpackResponse } from "./original.ts";
 import { dropOwnFields, UNPROCESSED_HEADER } from "./own-fields.ts";
 import type { PoolWaiter } from "./pool/connection-pool.ts";
@@ -160,6 +161,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
     this.#reused = connection.reused;
     this.#packed = endpoint.packs(this.head);
     this.#startedAt = this.#clock.now();
+    tellTimeLeft(this.head, this.#startedAt);
     endpoint.metrics.requests.inc();
     let bare = this.#ended && this.#trailers === undefined && this.#replayBytes === 0;
     let outgoing = this.#packed ? packRequest(this.head) : this.head;
@@ -232,14 +234,14 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
     const now = this.#clock.now();
     this.#replay = undefined;
     this.#status = head.status;
+    this.#grpc = isJudgedByGrpc(this.head, head);
     this.#tunnel = head.upgrade !== "";
-    this.#grpc = !this.#tunnel && isGrpc(head.headers);
     if (asked && !this.#tunnel) this.#ended = true;
     endpoint.succeeded(now, now - this.#startedAt);
     this.#backend.answered();
     this.#unload();
     endpoint.metrics.latency(head.status, now - this.#startedAt);
-    if (end) this.#complete(this.#grpc ? grpcStatusOfHead(head.headers) : undefined);
+    if (end) this.#complete(this.#grpc ? grpcStatusOf(head.headers) : undefined);
     this.#receiver.onHead(head, end);
   }
 
@@ -251,7 +253,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
 
   onTrailers(trailers: HeaderList): void {
     if (this.done) return;
-    this.#complete(this.#grpc ? grpcStatusOfTrailers(trailers) : undefined);
+    this.#complete(this.#grpc ? grpcStatusOf(trailers) : undefined);
     this.#receiver.onTrailers(trailers);
   }
 
@@ -343,7 +345,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
 
   #account(grpcStatus: number | undefined): void {
     const metrics = (this.endpoint as BalancedEndpoint).metrics;
-    if (this.#grpc) metrics.answeredGrpc(this.#status, grpcStatus ?? GrpcCode.unknown);
+    if (this.#grpc) metrics.answeredGrpc(this.#status, grpcStatus ?? grpcCodeOfHttp(this.#status));
     else metrics.answered(this.#status);
   }
 

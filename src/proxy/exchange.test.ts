@@ -13,7 +13,7 @@ interface Rig {
   readonly told: string[];
 }
 
-function rig(upgrade = "", end = false): Rig {
+function rig(upgrade = "", end = false, words = false): Rig {
   const world = new FakeWorld();
   world.update(1);
   const server = new FakeServerStream();
@@ -21,6 +21,10 @@ function rig(upgrade = "", end = false): Rig {
   const hop: Hop = {
     answer: (_stream, _request, failure) => told.push(`answer ${failure.kind}`),
     cut: (failure) => told.push(`cut ${failure.kind}`),
+    explainCut: (stream, _request, failure) => {
+      if (words) stream.sendTrailers(["why", failure.kind]);
+      return words;
+    },
   };
   forward(server, { ...requestHead("POST", "/"), upgrade }, end, world.backend, hop);
   world.accept();
@@ -59,6 +63,28 @@ describe("an exchange", () => {
     assert.ok(world.last.paused);
     server.receiver.onWritable();
     assert.ok(!world.last.paused);
+  });
+
+  it("says why it cuts the answer where the request's protocol has words for that", () => {
+    const { world, server, told } = rig("", false, true);
+    world.last.answer(200, false);
+    world.last.lose("closed");
+    assert.deepEqual(told, ["cut closed"]);
+    assert.deepEqual(server.trailers, ["why", "closed"]);
+    assert.equal(server.given, undefined);
+  });
+
+  it("says nothing behind bytes that the caller does not take, until it takes them again", () => {
+    for (const again of [false, true]) {
+      const { world, server } = rig("", false, true);
+      world.last.answer(200, false);
+      server.writable = false;
+      world.last.data("much", false);
+      if (again) server.receiver.onWritable();
+      world.last.lose("closed");
+      assert.equal(server.given === undefined, again);
+      assert.equal(server.trailers !== undefined, again);
+    }
   });
 
   it("answers a failure while there is time, and cuts the answer after", () => {

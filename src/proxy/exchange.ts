@@ -19,8 +19,10 @@ import type { HttpService } from "./service.ts";
 export interface Hop {
   /** Sends the answer for a failure, whole, in HTTP or gRPC as the request was. */
   answer(stream: ServerStream, request: RequestHead, failure: Failure, detail: string): void;
-  /** A failure came after the answer had begun, so the answer could only be cut. */
+  /** A failure came after the answer had begun, so the answer is cut. */
   cut(failure: Failure, detail: string, request: RequestHead): void;
+  /** Ends an answer that has begun by saying why. @returns false where the request's protocol has no words for that */
+  explainCut(stream: ServerStream, request: RequestHead, failure: Failure, detail: string): boolean;
 }
 
 /** Passes a request on to `service` and the answer back. */
@@ -37,6 +39,8 @@ class Exchange implements BodyReceiver {
   upstream: ClientStream | undefined;
   requestEnded: boolean;
   answered = false;
+  /** The caller is slower than the service: some of the answer waits here. */
+  held = false;
   /** Granted: both directions are opaque bytes and end on their own. */
   tunnel = false;
   answerEnded = false;
@@ -77,6 +81,7 @@ class Exchange implements BodyReceiver {
   }
 
   onWritable(): void {
+    this.held = false;
     if (!this.over) this.upstream?.resume();
   }
 
@@ -122,7 +127,10 @@ class Answer implements ResponseReceiver {
     if (exchange.over) return;
     const go = exchange.stream.sendData(chunk, end);
     if (end) exchange.answerComplete();
-    else if (!go) exchange.upstream?.pause();
+    else if (!go) {
+      exchange.held = true;
+      exchange.upstream?.pause();
+    }
   }
 
   onTrailers(trailers: HeaderList): void {
@@ -138,8 +146,10 @@ class Answer implements ResponseReceiver {
     exchange.over = true;
     const failure = failureOf(cause);
     if (exchange.answered) {
-      exchange.hop.cut(failure, cause.detail, exchange.request);
-      exchange.stream.reset(cause);
+      const { hop, stream, request, held } = exchange;
+      hop.cut(failure, cause.detail, request);
+      // Nothing said behind bytes that wait for the caller would arrive in time, or ever.
+      if (held || !hop.explainCut(stream, request, failure, cause.detail)) stream.reset(cause);
     } else {
       exchange.hop.answer(exchange.stream, exchange.request, failure, cause.detail);
     }

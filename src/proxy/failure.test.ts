@@ -6,6 +6,10 @@ import { ErrorCode } from "../protocol/http2/frames.ts";
 import { GRPC_CODE_NAMES } from "../protocol/grpc.ts";
 import { failureCause, failureOf, failures } from "./failure.ts";
 
+function nameOf(code: ResetCode, http2Code: number): string | undefined {
+  return GRPC_CODE_NAMES[failureOf(new ResetCause(code, "", http2Code)).grpcStatus];
+}
+
 describe("failures", () => {
   const all = Object.values(failures);
 
@@ -41,5 +45,26 @@ describe("failures", () => {
     }
     assert.equal(failureOf(new ResetCause("protocol", "", ErrorCode.http11Required)), failures.unsupported);
     assert.equal(failureOf(failureCause(failures.unknownService, "refused", "")), failures.unknownService);
+  });
+
+  it("say to a gRPC caller what it would have made of the HTTP/2 error itself", () => {
+    const cancelled: [number, string][] = [
+      [ErrorCode.noError, "INTERNAL"],
+      [ErrorCode.cancel, "CANCELLED"],
+    ];
+    const broken: [number, string][] = [
+      [ErrorCode.protocolError, "INTERNAL"],
+      [ErrorCode.internalError, "INTERNAL"],
+      [ErrorCode.flowControlError, "INTERNAL"],
+      [ErrorCode.enhanceYourCalm, "RESOURCE_EXHAUSTED"],
+      [ErrorCode.inadequateSecurity, "PERMISSION_DENIED"],
+    ];
+    for (const [code, name] of cancelled) assert.equal(nameOf("cancelled", code), name);
+    for (const [code, name] of broken) assert.equal(nameOf("protocol", code), name);
+    assert.equal(nameOf("refused", ErrorCode.refusedStream), "UNAVAILABLE");
+    assert.equal(nameOf("overflow", ErrorCode.enhanceYourCalm), "UNAVAILABLE", "a bound of our own");
+    assert.equal(nameOf("protocol", ErrorCode.http11Required), "UNIMPLEMENTED");
+    const calm = failureOf(new ResetCause("protocol", "", ErrorCode.enhanceYourCalm));
+    assert.equal(calm.code, failures.badAnswer.code, "everything else stays");
   });
 });

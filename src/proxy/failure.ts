@@ -22,6 +22,8 @@ export interface Failure {
 const CANCELLED = 1;
 const DEADLINE_EXCEEDED = 4;
 const NOT_FOUND = 5;
+const PERMISSION_DENIED = 7;
+const RESOURCE_EXHAUSTED = 8;
 const UNIMPLEMENTED = 12;
 const INTERNAL = 13;
 const UNAVAILABLE = 14;
@@ -144,6 +146,16 @@ export const failures = {
     summary: "The sidecar itself made a mistake.",
     advice: "This is a defect of Heddle. The sidecar's log has more; please report it.",
   },
+  deadline: {
+    code: "HED1014",
+    kind: "deadline",
+    status: 504,
+    grpcStatus: DEADLINE_EXCEEDED,
+    summary: "The caller's deadline has passed.",
+    advice:
+      "The gRPC caller said with grpc-timeout how long it waits, and that was too short for the service, or for the queues " +
+      "before it: time spent waiting for an endpoint counts. Look at the service's latency in `heddle stat`.",
+  },
 } as const satisfies Record<string, Failure>;
 
 const byResetCode: Record<ResetCode, Failure> = {
@@ -162,11 +174,23 @@ export interface FailureCause extends ResetCause {
   readonly failure: Failure;
 }
 
+/**
+ * HTTP/2 errors that say more than "protocol" or "cancelled" does: HTTP/1 is wanted for this request; and to a gRPC caller
+ * what it would have made of the others itself (PROTOCOL-HTTP2 of the gRPC project, "Errors").
+ */
+const byErrorCode = new Map<number, Failure>([
+  [ErrorCode.http11Required, failures.unsupported],
+  [ErrorCode.noError, { ...failures.cancelled, grpcStatus: INTERNAL }],
+  [ErrorCode.enhanceYourCalm, { ...failures.badAnswer, grpcStatus: RESOURCE_EXHAUSTED }],
+  [ErrorCode.inadequateSecurity, { ...failures.badAnswer, grpcStatus: PERMISSION_DENIED }],
+]);
+
 /** What a reset of the far side comes to for the caller. */
 export function failureOf(cause: ResetCause): Failure {
   const { failure } = cause as Partial<FailureCause>;
   if (failure !== undefined) return failure;
-  return cause.http2Code === ErrorCode.http11Required ? failures.unsupported : byResetCode[cause.code];
+  const said = cause.code === "protocol" || cause.code === "cancelled" ? cause.http2Code : undefined;
+  return (said === undefined ? undefined : byErrorCode.get(said)) ?? byResetCode[cause.code];
 }
 
 /** A reset that says more than its code. */

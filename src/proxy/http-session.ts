@@ -14,7 +14,7 @@ import { defaultHttp1Options } from "../protocol/http1/options.ts";
 import { defaultHttp2Options } from "../protocol/http2/options.ts";
 import { Http2ServerConnection } from "../protocol/http2/server.ts";
 import type { Logger } from "../telemetry/log.ts";
-import { answerFailure, answerFault, type Speaker } from "./answer.ts";
+import { answerFailure, answerFault, explainCut, type Speaker } from "./answer.ts";
 import { PACKED_LIMITS } from "./context.ts";
 import { forward, type Hop } from "./exchange.ts";
 import type { Failure } from "./failure.ts";
@@ -81,6 +81,10 @@ class HttpHandler implements ServerHandler, Hop {
 
   cut(failure: Failure, detail: string, request: RequestHead): void {
     this.#report(failure, detail, request);
+  }
+
+  explainCut(stream: ServerStream, request: RequestHead, failure: Failure, detail: string): boolean {
+    return explainCut(stream, request, this.#context.speaker, failure, detail);
   }
 
   #report(failure: Failure, detail: string, request: RequestHead): void {

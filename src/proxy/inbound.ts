@@ -8,6 +8,7 @@ import { Application } from "./application.ts";
 import type { Backend } from "./backend.ts";
 import type { InboundConfig } from "./config.ts";
 import type { ProxyContext } from "./context.ts";
+import { GrpcDeadlines } from "./grpc-deadline.ts";
 import type { HttpContext } from "./http-session.ts";
 import { Listener } from "./listener.ts";
 import { forwardOpaque } from "./opaque-forward.ts";
@@ -61,7 +62,7 @@ export async function openInbound(config: InboundConfig, context: ProxyContext):
     metrics,
     logger,
     clock,
-    service: new Application(backend),
+    service: new Application(new GrpcDeadlines(backend, clock)),
   };
   const opaque = forwardOpaque(backend, "inbound", context);
   const listener = await Listener.open({

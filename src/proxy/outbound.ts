@@ -8,6 +8,7 @@ import type { Backend } from "./backend.ts";
 import type { SocketAddress, UpstreamConfig } from "./config.ts";
 import type { ProxyContext } from "./context.ts";
 import { failures } from "./failure.ts";
+import { GrpcDeadlines } from "./grpc-deadline.ts";
 import type { HttpContext } from "./http-session.ts";
 import { Listener, type Session } from "./listener.ts";
 import { forwardOpaque, refuseOpaque } from "./opaque-forward.ts";
@@ -76,7 +77,7 @@ function httpContext(services: Services, context: ProxyContext, authority: strin
     metrics,
     logger,
     clock,
-    service: new NamedTarget(services, clock, random, authority),
+    service: new GrpcDeadlines(new NamedTarget(services, clock, random, authority), clock),
   };
 }
 

@@ -13,7 +13,7 @@ import type {
   ResponseHead,
   ResponseReceiver,
 } from "../protocol/exchange.ts";
-import { decodeGrpcMessage, grpcCodeName, grpcStatusOfTrailers, isGrpc } from "../protocol/grpc.ts";
+import { decodeGrpcMessage, grpcCodeName, grpcStatusOf, isGrpc } from "../protocol/grpc.ts";
 import { Http2ClientConnection } from "../protocol/http2/client.ts";
 import { defaultHttp2ClientOptions } from "../protocol/http2/options.ts";
 import type { ClientStream, ClientTransport, StreamEvents } from "./client-transport.ts";
@@ -151,7 +151,7 @@ function field(headers: HeaderList, name: string): string {
 }
 
 function grpcStatus(headers: HeaderList): string {
-  const status = grpcStatusOfTrailers(headers);
+  const status = grpcStatusOf(headers);
   if (status === undefined) return "the stream ended without a gRPC status";
   return `gRPC status ${grpcCodeName(status)}: ${decodeGrpcMessage(field(headers, "grpc-message"))}`;
 }

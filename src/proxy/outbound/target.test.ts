@@ -6,8 +6,10 @@ import type { Discovery, ServiceWatcher } from "../../model/discovery.ts";
 import { defaultBackendPolicy } from "../../model/backend-policy.ts";
 import type { ServiceView } from "../../model/mesh.ts";
 import { defaultRoute, type Route } from "../../model/route.ts";
+import { getHeader } from "../../protocol/headers.ts";
 import { Logger } from "../../telemetry/log.ts";
 import { failureOf } from "../failure.ts";
+import { GrpcDeadlines } from "../grpc-deadline.ts";
 import { fakeEndpoint, FakeWorld, settled } from "../testing/fake-world.ts";
 import { Services } from "./services.ts";
 import { NamedTarget } from "./target.ts";
@@ -30,15 +32,20 @@ interface Rig {
   readonly asked: string[];
   readonly services: Services;
   readonly open: (host: string, path?: string) => RecordedResponse;
+  /** Has discovery say something else. */
+  readonly publish: (view: ServiceView) => void;
 }
 
-/** @param known what discovery says of "price"; it says at once that nothing else exists */
+/** @param known what discovery says of "price"; it says nothing of "silence", and at once that nothing else exists */
 function rig(known: ServiceView, fixed?: string): Rig {
   const world = new FakeWorld();
   const asked: string[] = [];
+  const watchers: ServiceWatcher[] = [];
   const discovery: Discovery = {
     watch(authority: string, watcher: ServiceWatcher) {
       asked.push(authority);
+      watchers.push(watcher);
+      if (authority === "silence") return () => {};
       if (authority.startsWith("price")) watcher.onView(known);
       else watcher.onUnknown();
       return () => {};
@@ -56,7 +63,8 @@ function rig(known: ServiceView, fixed?: string): Rig {
     target.open({ ...requestHead("GET", path), authority: host }, true, response);
     return response;
   };
-  return { world, asked, services, open };
+  const publish = (changed: ServiceView): void => watchers.forEach((watcher) => watcher.onView(changed));
+  return { world, asked, services, open, publish };
 }
 
 describe("NamedTarget", () => {
@@ -118,5 +126,72 @@ describe("NamedTarget", () => {
     services.destroy();
     await settled();
     assert.equal(world.clock.pending, 0);
+  });
+
+  it("waits for discovery no longer than a gRPC caller does, and gives the rest of its time to the service", async () => {
+    const { world, services, publish } = rig(view({}));
+    const target = new GrpcDeadlines(new NamedTarget(services, world.clock, Math.random, "silence"), world.clock);
+    const open = (timeout: string): RecordedResponse => {
+      const response = new RecordedResponse();
+      const headers = ["content-type", "application/grpc", "grpc-timeout", timeout];
+      target.open({ ...requestHead("POST", "/a.B/C", headers), version: "2" }, true, response);
+      return response;
+    };
+    const short = open("50m");
+    open("90m");
+    world.clock.advance(50);
+    assert.ok(short.reset !== undefined && failureOf(short.reset).code === "HED1014");
+    publish(view({}));
+    await settled();
+    world.accept();
+    assert.equal(world.streams.length, 1, "only for the one that still waits");
+    assert.equal(getHeader(world.last.head.headers, "grpc-timeout"), "40000000n");
+    services.destroy();
+  });
+
+  it("leaves what has begun alone when the routes change", async () => {
+    const { world, services, open, publish } = rig(view({ timeoutMs: 100 }));
+    const limited = open("price");
+    await settled();
+    world.accept();
+    world.last.answer(200, false);
+    const first = world.last;
+    publish(view({ match: { path: { kind: "exact", value: "/other" }, method: "", headers: [] } }));
+    const refused = open("price");
+    await settled();
+    assert.ok(refused.reset !== undefined && failureOf(refused.reset).code === "HED1001");
+    first.data("still here", false);
+    assert.equal(limited.text, "still here");
+    world.clock.advance(100);
+    assert.ok(limited.reset !== undefined && failureOf(limited.reset).code === "HED1008", "by the route that it took");
+    publish(view({}));
+    const free = open("price");
+    await settled();
+    world.accept();
+    world.last.answer(200, false);
+    publish(view({ timeoutMs: 100 }));
+    world.clock.advance(1_000);
+    world.last.data("and here", true);
+    assert.equal(free.text, "and here");
+    services.destroy();
+  });
+
+  it("holds a gRPC request to the smaller of its route's time and its caller's, and tells the service which", async () => {
+    const { world, services } = rig(view({ timeoutMs: 100 }));
+    const target = new GrpcDeadlines(new NamedTarget(services, world.clock, Math.random, "price"), world.clock);
+    const failed = async (timeout: string, afterMs: number): Promise<[string, string | undefined]> => {
+      const response = new RecordedResponse();
+      const headers = ["content-type", "application/grpc", "grpc-timeout", timeout];
+      target.open({ ...requestHead("POST", "/a.B/C", headers), version: "2" }, true, response);
+      await settled();
+      world.accept();
+      world.clock.advance(afterMs - 1);
+      assert.equal(response.reset, undefined);
+      world.clock.advance(1);
+      assert.ok(response.reset !== undefined);
+      return [failureOf(response.reset).code, getHeader(world.last.head.headers, "grpc-timeout")];
+    };
+    assert.deepEqual(await failed("5S", 100), ["HED1008", "100000u"]);
+    assert.deepEqual(await failed("20m", 20), ["HED1014", "20000000n"]);
   });
 });

@@ -7,9 +7,9 @@ import type { ClientStream, RequestHead, ResponseReceiver } from "../../protocol
 import { dropOwnFields } from "../own-fields.ts";
 import { failureCause, failures } from "../failure.ts";
 import type { HttpService } from "../service.ts";
+import { TimedExchange } from "../timed-exchange.ts";
 import { Lookup } from "./lookup.ts";
 import type { KnownService, Services } from "./services.ts";
-import { TimedExchange } from "./timeout.ts";
 
 /**
  * What may be asked for: host and port, at most as long as a DNS name and a port. Discovery gives other strings, like "*"
@@ -58,7 +58,9 @@ export class NamedTarget implements HttpService {
       return refuse(receiver, `no route of ${authority} takes ${head.method} ${head.path}`);
     }
     if (route.timeoutMs === 0) return backend.open(head, end, receiver);
-    return new TimedExchange(this.#clock, route.timeoutMs, backend, head, end, receiver);
+    // Whoever serves it learns the smaller of the two limits.
+    if (head.deadline !== undefined) head.deadline = Math.min(head.deadline, this.#clock.now() + route.timeoutMs);
+    return new TimedExchange(this.#clock, route.timeoutMs, failures.timeout, backend, head, end, receiver);
   }
 }
 

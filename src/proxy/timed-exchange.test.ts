@@ -1,20 +1,32 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { RecordedResponse, requestHead } from "../../../test/support/exchange-recorder.ts";
-import { ResetCause } from "../../protocol/exchange.ts";
-import { failureOf } from "../failure.ts";
-import { FakeWorld, settled } from "../testing/fake-world.ts";
-import { TimedExchange } from "./timeout.ts";
+import { RecordedResponse, requestHead } from "../../test/support/exchange-recorder.ts";
+import { ResetCause } from "../protocol/exchange.ts";
+import { type Failure, failureOf, failures } from "./failure.ts";
+import { FakeWorld, settled } from "./testing/fake-world.ts";
+import { CALLER_AHEAD_MS, TimedExchange, TIMER_MS_MAX } from "./timed-exchange.ts";
 
-function rig(upgrade = ""): { world: FakeWorld; stream: TimedExchange; response: RecordedResponse } {
+function rig(
+  upgrade = "",
+  timeoutMs = 500,
+  failure: Failure = failures.timeout,
+): { world: FakeWorld; stream: TimedExchange; response: RecordedResponse } {
   const world = new FakeWorld();
   world.update(1);
   const response = new RecordedResponse();
   const head = { ...requestHead("POST", "/"), upgrade };
-  const stream = new TimedExchange(world.clock, 500, world.backend, head, false, response);
+  const stream = new TimedExchange(world.clock, timeoutMs, failure, world.backend, head, false, response);
   world.accept();
   return { world, stream, response };
+}
+
+/** What is counted when the caller gives up after so many of 500 milliseconds. */
+function outcomesOfCancelling(failure: Failure, afterMs: number): Record<string, number> {
+  const { world, stream } = rig("", 500, failure);
+  world.clock.advance(afterMs);
+  stream.reset(new ResetCause("cancelled", "the caller gave up"));
+  return world.outcomes;
 }
 
 describe("TimedExchange", () => {
@@ -33,6 +45,26 @@ describe("TimedExchange", () => {
       assert.equal(world.last.sent, "");
       assert.equal(world.backend.inFlight, 0);
     }
+  });
+
+  it("is never early, and waits for longer than a timer can", () => {
+    for (const timeoutMs of [0, 0.25, 1.5, 100.1, TIMER_MS_MAX + 1, 3 * TIMER_MS_MAX]) {
+      const { world, response } = rig("", timeoutMs);
+      world.clock.advance(Math.max(0, timeoutMs - 0.01));
+      assert.equal(response.reset === undefined, timeoutMs > 0, `${timeoutMs} ms, early`);
+      world.clock.advance(1.01);
+      assert.equal(response.reset?.code, "timeout", `${timeoutMs} ms, late`);
+    }
+  });
+
+  it("takes a caller who gives up as its deadline passes to do so because of it", () => {
+    assert.deepEqual(outcomesOfCancelling(failures.deadline, 500 - CALLER_AHEAD_MS), { deadline: 1 });
+    assert.deepEqual(outcomesOfCancelling(failures.deadline, 499 - CALLER_AHEAD_MS), { cancelled: 1 });
+    assert.deepEqual(
+      outcomesOfCancelling(failures.timeout, 499),
+      { cancelled: 1 },
+      "of a route's limit the caller knows nothing",
+    );
   });
 
   it("leaves no timer behind, however the exchange ends", async () => {

@@ -1,0 +1,7 @@
+import { readFileSync } from "node:fs";
+
+/** The most memory that a process ever had resident. */
+export function peakResidentBytes(pid: number): number {
+  const match = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
+  return Number(match?.[1]) * 1024;
+}
