@@ -123,6 +123,18 @@ describe("a caller that breaks the rules", () => {
     assert.ok((await count(mesh, "caller", "outbound_tcp_errors_total", 'error="not_http"')) >= 1);
   });
 
+  it("names another protocol in its request line: is closed without an answer, and counted", async (context) => {
+    const errors = await count(mesh, "caller", "outbound_tcp_errors_total", 'error="not_http"');
+    for (const line of ["DESCRIBE rtsp://good/ RTSP/1.0", "INVITE sip:good SIP/2.0", "INVALID CONNECTION PREFACE"]) {
+      await mischief(context, async (client) => {
+        client.socket.write(`${line}\r\n\r\n`);
+        await until("it is closed", () => client.ended || client.closed !== "");
+        assert.equal(client.text, "");
+      });
+    }
+    assert.equal(await count(mesh, "caller", "outbound_tcp_errors_total", 'error="not_http"'), errors + 3);
+  });
+
   it("breaks HTTP/2: is told by GOAWAY", async (context) => {
     const errors = await count(mesh, "caller", "outbound_http_errors_total");
     await mischief(context, async (client) => {

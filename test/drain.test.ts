@@ -1,25 +1,23 @@
 /** What a sidecar that is asked to leave does with what has only just begun. */
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import http from "node:http";
+import http2 from "node:http2";
 import type { AddressInfo } from "node:net";
-import { describe, it } from "node:test";
+import { describe, it, type TestContext } from "node:test";
+import { promisify } from "node:util";
 
-import { startProxy } from "../src/proxy/proxy.ts";
-import { call, startApplication } from "./support/application.ts";
+import { type RunningProxy, startProxy } from "../src/proxy/proxy.ts";
+import { type Application, call, startApplication } from "./support/application.ts";
 import { ANY_PORT, sidecar, startMesh } from "./support/mesh.ts";
+import { needs } from "./support/peers.ts";
 import { rawConnect } from "./support/raw.ts";
 import { until } from "./support/until.ts";
 
 describe("a sidecar that is drained", () => {
   it("serves the request of a connection that had not said anything yet, and closes the one that never does", async (context) => {
-    const application = await startApplication("price-1");
-    context.after(() => application.close());
-    const target = { host: "127.0.0.1", port: application.port };
-    const inbound = [{ listen: ANY_PORT, target, service: "price", port: 80, protocol: "http" as const }];
-    const proxy = await startProxy(sidecar("price-1", { inbound }));
-    context.after(() => proxy.close());
-    const port = proxy.addresses.inbound[0]?.port ?? 0;
+    const { proxy, port } = await alone(context);
     const talker = await rawConnect(context, port);
     const silent = await rawConnect(context, port);
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -75,4 +73,56 @@ describe("a sidecar that is drained", () => {
     await drained;
     await assert.rejects(call(outbound, "price"), /ECONNREFUSED/);
   });
+
+  it("fails no request of h2load's: a hundred are on their way when it begins", needs("h2load"), async (context) => {
+    const { application, proxy, port } = await alone(context);
+    application.delayMs = 500;
+    const load = promisify(execFile)("h2load", ["-n100", "-c2", "-m50", `http://127.0.0.1:${port}/`], {
+      timeout: 30_000,
+    });
+    await until("all are with the application", () => application.requests === 100, 20_000);
+    const drained = proxy.drain();
+    assert.match((await load).stdout, /100 succeeded, 0 failed, 0 errored, 0 timeout/);
+    await drained;
+  });
+
+  it("fails no request of a node:http2 client that goes on until it is told", async (context) => {
+    const { application, proxy, port } = await alone(context);
+    application.delayMs = 5;
+    const session = http2.connect(`http://127.0.0.1:${port}`);
+    context.after(() => session.destroy());
+    const goaways: number[] = [];
+    session.on("goaway", (code) => goaways.push(code));
+    let answered = 0;
+    const worker = async (): Promise<void> => {
+      // Node marks the session closed with the first GOAWAY.
+      while (!session.closed) {
+        const stream = session.request({ ":path": "/", ":authority": "price" });
+        const [headers] = (await once(stream, "response")) as [http2.IncomingHttpHeaders];
+        assert.equal(headers[":status"], 200);
+        for await (const _ of stream);
+        answered++;
+      }
+    };
+    const workers = Promise.all(Array.from({ length: 20 }, worker));
+    await until("it is under way", () => answered > 100, 20_000);
+    const already = answered;
+    const drained = proxy.drain();
+    await workers;
+    await drained;
+    assert.ok(answered > already);
+    assert.equal(answered, application.requests, "each that was sent was answered");
+    assert.ok(goaways.length >= 1 && goaways.every((code) => code === 0));
+  });
 });
+
+/** A sidecar with its application and no mesh. */
+async function alone(context: TestContext): Promise<{ application: Application; proxy: RunningProxy; port: number }> {
+  const application = await startApplication("price-1");
+  context.after(() => application.close());
+  const target = { host: "127.0.0.1", port: application.port };
+  const inbound = [{ listen: ANY_PORT, target, service: "price", port: 80, protocol: "http" as const }];
+  const proxy = await startProxy(sidecar("price-1", { inbound }));
+  context.after(() => proxy.close());
+  return { application, proxy, port: proxy.addresses.inbound[0]?.port ?? 0 };
+}

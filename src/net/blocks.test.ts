@@ -6,6 +6,8 @@ import * as fc from "fast-check";
 import {
   acquireBlock,
   copyBytes,
+  copyCapacity,
+  extendCopy,
   FREE_BLOCKS_MAX,
   freeBlocks,
   LARGE_BLOCK_BYTES,
@@ -65,5 +67,26 @@ describe("copies", () => {
     releaseCopy(copyBytes(Buffer.from("tiny")));
     releaseCopy(Buffer.alloc(SMALL_BLOCK_BYTES).subarray(1));
     assert.equal(freeBlocks(), already);
+  });
+
+  it("are filled up by small pieces, which come out as they went in", () => {
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array({ maxLength: 9_000 }), { minLength: 1, maxLength: 30 }), (pieces) => {
+        const copies = [copyBytes(pieces[0] as Uint8Array)];
+        for (const piece of pieces.slice(1)) {
+          const longer = extendCopy(copies.at(-1) as Buffer, piece);
+          if (longer === undefined) copies.push(copyBytes(piece));
+          else copies[copies.length - 1] = longer;
+        }
+        assert.deepEqual(Buffer.concat(copies), Buffer.concat(pieces));
+        for (const copy of copies) assert.ok(copyCapacity(copy) >= copy.length);
+        for (const copy of copies) releaseCopy(copy);
+      }),
+    );
+    let copy = copyBytes(Buffer.alloc(1));
+    for (let i = 1; i < SMALL_BLOCK_BYTES; i++) copy = extendCopy(copy, Buffer.alloc(1)) as Buffer;
+    assert.equal(copyCapacity(copy), SMALL_BLOCK_BYTES);
+    assert.equal(extendCopy(copy, Buffer.alloc(1)), undefined);
+    releaseCopy(copy);
   });
 });

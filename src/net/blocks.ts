@@ -47,11 +47,42 @@ export function copyBytes(bytes: Uint8Array): Buffer {
   return block.subarray(0, bytes.length);
 }
 
+/**
+ * Adds bytes behind a copy where its block has room for them, so that many small pieces do not become many objects.
+ *
+ * @returns the longer copy, in place of the old one, or undefined if it has no room
+ */
+export function extendCopy(copy: Buffer, bytes: Uint8Array): Buffer | undefined {
+  const length = copy.length + bytes.length;
+  if (isInBlock(copy)) {
+    if (length > copy.buffer.byteLength) return undefined;
+    const longer = Buffer.from(copy.buffer as ArrayBuffer, 0, length);
+    longer.set(bytes, copy.length);
+    return longer;
+  }
+  if (length <= TINY_BYTES) return Buffer.concat([copy, bytes], length);
+  if (copy.length > TINY_BYTES || length > SMALL_BLOCK_BYTES) return undefined;
+  const block = acquireBlock(length);
+  block.set(copy);
+  block.set(bytes, copy.length);
+  return block.subarray(0, length);
+}
+
+/** Bytes of memory that a copy takes up: those of its block, if it has one. */
+export function copyCapacity(copy: Buffer): number {
+  return isInBlock(copy) ? copy.buffer.byteLength : copy.length;
+}
+
 /** Gives back what {@link copyBytes} gave. The caller must not touch it again. */
 export function releaseCopy(copy: Buffer): void {
+  if (isInBlock(copy)) releaseBlock(Buffer.from(copy.buffer as ArrayBuffer));
+}
+
+function isInBlock(copy: Buffer): boolean {
   const size = copy.buffer.byteLength;
-  if (copy.byteOffset !== 0 || (size !== SMALL_BLOCK_BYTES && size !== LARGE_BLOCK_BYTES)) return;
-  if (copy.length > TINY_BYTES) releaseBlock(Buffer.from(copy.buffer as ArrayBuffer));
+  return (
+    copy.length > TINY_BYTES && copy.byteOffset === 0 && (size === SMALL_BLOCK_BYTES || size === LARGE_BLOCK_BYTES)
+  );
 }
 
 /** Blocks of both sizes waiting for reuse. */

@@ -24,6 +24,12 @@ export const LISTEN_AHEAD_MS = 50;
  */
 export const FIRST_BYTES_TIMEOUT_MS = 60_000;
 
+/**
+ * A request line that names another protocol than HTTP ("DESCRIBE rtsp://a/ RTSP/1.0", "INVITE sip:a SIP/2.0", a preface
+ * that is not HTTP/2's): an answer in HTTP would be taken for one in that protocol, so the connection is just closed.
+ */
+const OTHER_PROTOCOL = /^[^ \r\n]+ [^ \r\n]+ (?!HTTP)[^ \r\n]+\r?\n/i;
+
 /** What becomes of connections whose bytes nobody looks at. */
 export interface OpaqueService {
   /**
@@ -42,7 +48,7 @@ export interface OpaqueService {
  * Detects the protocol and serves accordingly.
  *
  * @param opaque what to do with bytes that are not HTTP; undefined: there is nothing but HTTP here, so whoever does not
- *   speak it is told so in HTTP, but for TLS, where that would be read as noise
+ *   speak it is told so in HTTP, but for TLS and request lines of other protocols, where that would be read as noise
  */
 export function serveDetected(
   connection: Connection,
@@ -177,7 +183,7 @@ class DetectingSession implements Session, FarSideOwner {
       found: protocol === "tls" ? "TLS" : first.subarray(0, 16).toString("latin1"),
     });
     // The codec says what is wrong with it.
-    if (protocol === "opaque") this.#serve("http1", first, ended);
+    if (protocol === "opaque" && !OTHER_PROTOCOL.test(first.toString("latin1"))) this.#serve("http1", first, ended);
     else this.#close();
   }
 

@@ -126,6 +126,12 @@ export class MemoryConnection {
     return Buffer.concat(this.#socket.written);
   }
 
+  /** What was written since the last call. */
+  take(): Buffer {
+    this.connection.flush();
+    return Buffer.concat(this.#socket.written.splice(0));
+  }
+
   /** Everything written so far, one character per byte. */
   text(): string {
     return this.bytes().toString("latin1");

@@ -14,6 +14,7 @@ import type { Timer } from "../../net/clock.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
 import { type ProtocolFault, ResetCause, type ServerConnection, type ServerHandler } from "../exchange.ts";
 import { removeHeader } from "../headers.ts";
+import { Standstill } from "../standstill.ts";
 import { BODY_BAD, BODY_DATA, BODY_END, BODY_LAST_DATA, BODY_MORE, BodyReader } from "./body-reader.ts";
 import { BodyWriter } from "./body-writer.ts";
 import { BAD, MORE } from "./field-scanner.ts";
@@ -77,6 +78,7 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
   #discarded = 0;
   #idleSince: number;
   #idleTimer: Timer;
+  readonly #standstill = new Standstill();
   /** The time limit of a head, of draining or of lingering: never two at once. */
   #timer: Timer | undefined = undefined;
 
@@ -492,6 +494,14 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
     this.#linger();
   }
 
+  /** The client takes no more of its answer, or sends no more of the body that it has announced. */
+  #giveUp(congested: boolean): void {
+    if (!congested) return this.#badBody({ status: 408, kind: "body_timeout", detail: "the body does not come" });
+    this.#close();
+    this.#loseStream("overflow", "the client takes no more of its answer");
+    return this.connection.reset();
+  }
+
   #checkIdle(): void {
     const { clock, idleTimeoutMs } = this.#options;
     let wait = idleTimeoutMs;
@@ -503,6 +513,10 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
         return;
       }
     }
+    const { congested, bytesRead, bytesWritten, unsentBytes } = this.connection;
+    const owesBody = this.#state === BODY && !this.#bodyPaused && this.#body.framing === FRAMING_LENGTH;
+    const owes = this.#state !== TUNNEL && (congested || owesBody);
+    if (this.#standstill.look(owes ? bytesRead + bytesWritten - unsentBytes : -1)) this.#giveUp(congested);
     if (!this.connection.closed) this.#idleTimer = clock.after(wait, () => this.#checkIdle());
   }
 }

@@ -125,6 +125,25 @@ describe("Http2ClientConnection", () => {
     assert.deepEqual([client.active, client.reused, owner.available], [0, true, told + 1]);
   });
 
+  it("refuses content where there is none: after HEAD, 204, 304", async () => {
+    const { peer, client } = await clientUnderTest();
+    const receivers = ["200", "204", "304"].map((status, i) => {
+      const receiver = new Recorder();
+      client.open(requestHead({ method: i === 0 ? "HEAD" : "GET" }), true, receiver);
+      peer.send(frames.headers(2 * i + 1, [":status", status], OPEN), frames.data(2 * i + 1, "HTTP/1.1 200 OK"));
+      return receiver;
+    });
+    await until("all are refused", () => receivers.every(({ resets }) => resets.length === 1));
+    for (const { resets, content } of receivers) {
+      assert.equal(resets[0]?.code, "protocol");
+      assert.equal(content.length, 0);
+    }
+    const empty = new Recorder();
+    client.open(requestHead({ method: "HEAD" }), true, empty);
+    peer.send(frames.headers(7, [":status", "200", "content-length", "5"], OPEN), frames.data(7, "", Flag.endStream));
+    await until("an empty end is fine", () => empty.ended);
+  });
+
   it("takes an answer without body, and the length of what HEAD or 304 leave out", async () => {
     const { peer, client } = await clientUnderTest();
     const [head, notModified, none] = [new Recorder(), new Recorder(), new Recorder()];

@@ -134,8 +134,9 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
     if (this.isIdle(streamId)) return this.fail(ErrorCode.protocolError, "HEADERS on a stream that was never opened");
     // Of streams given up the answer may still be on its way.
     if (this.closedStreams.endOf(streamId) === "ended by the peer") {
-      this.fail(ErrorCode.streamClosed, "HEADERS on a closed stream");
+      return this.fail(ErrorCode.streamClosed, "HEADERS on a closed stream");
     }
+    return this.countUseless("HEADERS on closed streams");
   }
 
   protected isIdle(streamId: number): boolean {
@@ -176,6 +177,9 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
   pingAck(): void {
     this.#keepAlive?.answered();
   }
+
+  /** @internal The pool decides how long an unused connection is kept. */
+  idle(): void {}
 
   protected onStreamGone(stream: AnyStream): void {
     this.reused ||= stream.remoteEnded;
@@ -242,7 +246,10 @@ export class Http2ClientConnection extends Http2Session implements ClientConnect
       // Declined: there is nothing to be sent (rule 6).
       stream.sendData(EMPTY, true);
     }
-    if (!stream.isHead && head.status !== 304) {
+    // These answers have no content, whatever their Content-Length says (RFC 9110 §6.4.1).
+    if (stream.isHead || head.status === 304 || head.status === 204) {
+      stream.expectedBytes = 0;
+    } else {
       if (end && block.contentLength > 0) {
         return this.failStream(stream, ErrorCode.protocolError, "content-length without content");
       }

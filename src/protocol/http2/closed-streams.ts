@@ -18,6 +18,11 @@ export class ClosedStreams {
     this.#ends[this.#count++ % CLOSED_STREAMS_MAX] = endedByPeer ? streamId : -streamId;
   }
 
+  /** Streams that were closed so far. */
+  get count(): number {
+    return this.#count;
+  }
+
   /** True once streams have been forgotten. */
   get incomplete(): boolean {
     return this.#count > CLOSED_STREAMS_MAX;

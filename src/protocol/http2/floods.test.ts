@@ -20,8 +20,9 @@ import { HIGH_WATER_BYTES } from "../../net/connection.ts";
 import { VirtualClock } from "../../net/virtual-clock.ts";
 import { defaultHttpLimits } from "../limits.ts";
 import { CONTROL_BACKLOG_BYTES_MAX } from "./frame-writer.ts";
-import { ErrorCode, Flag, FrameType } from "./frames.ts";
+import { ErrorCode, Flag, FrameType, SettingId } from "./frames.ts";
 import { CONTINUATIONS_MAX } from "./header-block.ts";
+import { SETTINGS_MAX } from "./inbound-frames.ts";
 import { RESETS_MAX, USELESS_FRAMES_MAX } from "./session.ts";
 
 const OPEN = Flag.endHeaders;
@@ -38,6 +39,9 @@ describe("a flood", () => {
     ["PRIORITY", frame(FrameType.priority, 0, 3, Buffer.alloc(5))],
     ["frames of unknown type", frame(0xbb, 0, 0)],
     ["empty DATA", frames.data(1, "")],
+    ["padding without content", frame(FrameType.data, Flag.padded, 1, Buffer.from([2, 0, 0]))],
+    ["PING acknowledgements", frames.ping("01234567", Flag.ack)],
+    ["SETTINGS acknowledgements", frames.settingsAck()],
   ] as [string, Buffer][]) {
     it(`of ${what} is told to calm down`, async () => {
       const { peer, requests } = await serverUnderTest({ limits, clock: new VirtualClock() });
@@ -52,6 +56,63 @@ describe("a flood", () => {
       assert.equal(requests[0]?.receiver.resets.length, 1);
     });
   }
+
+  it("of WINDOW_UPDATE is told to calm down, beyond what our DATA accounts for", async () => {
+    const { peer, requests } = await serverUnderTest({ limits, clock: new VirtualClock() });
+    peer.send(frames.headers(1, GET));
+    await until("the request is there", () => requests.length === 1);
+    requests[0]?.stream.sendHead(responseHead(200), false);
+    for (let i = 0; i < 300; i++) requests[0]?.stream.sendData(Buffer.from("x"), false);
+    peer.send(times(5 * USELESS_FRAMES_MAX - 100, frames.windowUpdate(1, 1)));
+    await peer.settled();
+    assert.equal(peer.of(FrameType.goaway).length, 0);
+    peer.send(times(200, frames.windowUpdate(0, 1)));
+    assert.equal(await peer.goaway(), "ENHANCE_YOUR_CALM");
+  });
+
+  it("of settings in one frame is told to calm down", async () => {
+    for (const [count, expected] of [
+      [SETTINGS_MAX, 0],
+      [SETTINGS_MAX + 1, 1],
+    ] as const) {
+      const { peer } = await serverUnderTest({ limits });
+      const pairs = Array.from({ length: count }, (_, i): [number, number] => [SettingId.initialWindowSize, i]);
+      peer.send(frames.settings(...pairs), frames.ping());
+      await until("an answer", () => peer.of(FrameType.ping).length + peer.of(FrameType.goaway).length === 1);
+      assert.equal(peer.of(FrameType.goaway).length, expected);
+    }
+  });
+
+  it("of heads that are too large is told to calm down", async () => {
+    const { peer } = await serverUnderTest({ limits, clock: new VirtualClock() });
+    const head = headerBlock(...GET, ...Array.from({ length: 2 * limits.headerCount }, () => ["a", "b"]).flat());
+    for (let i = 0; i <= USELESS_FRAMES_MAX; i++) {
+      peer.send(frame(FrameType.headers, OPEN | Flag.endStream, 2 * i + 1, head));
+    }
+    assert.equal(await peer.goaway(), "ENHANCE_YOUR_CALM");
+  });
+
+  it("of heads on streams that we reset is told to calm down", async () => {
+    const { peer } = await serverUnderTest({ limits, clock: new VirtualClock() });
+    peer.send(frames.headers(1, POST, OPEN), frames.windowUpdate(1, 0));
+    // Two less for the settings and the PING that tells that all was looked at.
+    peer.send(times(USELESS_FRAMES_MAX - 2, frames.headers(1, ["a", "b"])));
+    await peer.settled();
+    assert.equal(peer.of(FrameType.goaway).length, 0);
+    peer.send(frames.headers(1, ["a", "b"]));
+    assert.equal(await peer.goaway(), "ENHANCE_YOUR_CALM");
+  });
+
+  it("of requests after GOAWAY is told to calm down", async () => {
+    const { peer, server, requests } = await serverUnderTest({ limits, clock: new VirtualClock() });
+    peer.send(request(0));
+    await until("the request is there", () => requests.length === 1);
+    server.shutdown();
+    peer.send(frames.ping("farewell", Flag.ack));
+    await until("the last stream is fixed", () => peer.of(FrameType.goaway).length === 2);
+    for (let i = 1; i <= USELESS_FRAMES_MAX; i++) peer.send(request(i));
+    await until("it is told", () => peer.of(FrameType.goaway).length === 3);
+  });
 
   it("of PING is borne from a peer that also works", async () => {
     const { peer } = await serverUnderTest({ limits, clock: new VirtualClock() });

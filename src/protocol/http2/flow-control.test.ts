@@ -13,6 +13,7 @@ import {
   serverUnderTest,
 } from "../../../test/support/http2-peer.ts";
 import { until } from "../../../test/support/until.ts";
+import { VirtualClock } from "../../net/virtual-clock.ts";
 import { HELD_BYTES_MAX } from "./stream.ts";
 import { Flag, FrameType, readUint32, SettingId } from "./frames.ts";
 
@@ -185,29 +186,32 @@ describe("what we receive", () => {
   const small = { streamWindowBytes: 70_000, connectionWindowBytes: 200_000 };
   const chunk = Buffer.alloc(10_000, "x");
 
-  it("is credited by halves of the window, not frame by frame", async () => {
-    const { peer } = await serverUnderTest(small);
+  it("is credited by halves of the window, not frame by frame, and with a larger one to a fast stream", async () => {
+    const { peer } = await serverUnderTest({ ...small, clock: new VirtualClock() });
     peer.send(frames.headers(1, POST, OPEN));
     for (let i = 0; i < 3; i++) peer.send(frames.data(1, chunk));
     await peer.settled();
     assert.equal(credit(peer, 1), 0);
     peer.send(frames.data(1, chunk));
     await peer.settled();
-    assert.equal(credit(peer, 1), 40_000);
+    assert.equal(credit(peer, 1), 40_000 + 70_000);
     assert.equal(credit(peer, 0), 200_000 - 65_535);
     for (let i = 0; i < 6; i++) peer.send(frames.data(1, chunk));
+    await peer.settled();
+    assert.equal(peer.of(FrameType.windowUpdate, 1).length, 1);
+    peer.send(frames.data(1, chunk));
     await peer.settled();
     assert.equal(peer.of(FrameType.windowUpdate, 1).length, 2);
     assert.equal(credit(peer, 0), 200_000 - 65_535 + 100_000);
   });
 
   it("counts padding", async () => {
-    const { peer } = await serverUnderTest(small);
+    const { peer } = await serverUnderTest({ ...small, clock: new VirtualClock() });
     peer.send(frames.headers(1, POST, OPEN));
     const padded = Buffer.concat([Buffer.from([255]), chunk, Buffer.alloc(255)]);
     for (let i = 0; i < 4; i++) peer.send(frame(FrameType.data, Flag.padded, 1, padded));
     await peer.settled();
-    assert.equal(credit(peer, 1), 4 * 10_256);
+    assert.equal(credit(peer, 1), 4 * 10_256 + 70_000);
   });
 
   it("is not credited on a paused stream, while the connection's window is, and is on resume", async () => {
@@ -224,6 +228,7 @@ describe("what we receive", () => {
     assert.ok(credit(peer, 0) >= 200_000 - 65_535 + 100_000);
     requests[0]?.stream.resume();
     requests[0]?.stream.resume();
+    // No more than before: its reader had to wait.
     await until("the credit has come", () => credit(peer, 1) === 70_000);
     peer.send(frames.data(1, chunk));
     await peer.settled();

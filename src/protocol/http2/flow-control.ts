@@ -4,11 +4,12 @@
  * Bytes that the peer's windows do not allow yet are copied and held with their stream. A stream that has room in its own
  * window waits in line for the connection's; those in line send one frame each in turn, so no stream starves another.
  */
-import { copyBytes, releaseCopy } from "../../net/blocks.ts";
+import { copyBytes, copyCapacity, extendCopy, releaseCopy } from "../../net/blocks.ts";
 import type { Connection } from "../../net/connection.ts";
 import type { HeaderList } from "../exchange.ts";
 import type { FrameWriter } from "./frame-writer.ts";
 import { MAX_FRAME_BYTES } from "./frames.ts";
+import type { HeldBytes, Holder } from "./held-bytes.ts";
 import type { Http2Stream } from "./stream.ts";
 
 /** Windows before anything is said about them. */
@@ -17,14 +18,15 @@ export const DEFAULT_WINDOW_BYTES = 65_535;
 /** The largest window. A peer that opens one beyond it breaks the protocol. */
 export const MAX_WINDOW_BYTES = 0x7fff_ffff;
 
-/** True when a receive window has been used up so far that giving credit is worth a frame. */
-export function creditIsDue(uncredited: number, windowBytes: number): boolean {
-  return uncredited * 2 >= windowBytes;
-}
-
 export class SendScheduler {
   /** What the connection's window still allows. */
   window = DEFAULT_WINDOW_BYTES;
+  /** Octets that the peer has added to it so far. */
+  granted = 0;
+  /** DATA frames sent, to compare a peer's WINDOW_UPDATE frames with. */
+  framesSent = 0;
+  /** Octets of memory held for all streams. */
+  heldBytes = 0;
   readonly #connection: Connection;
   readonly #writer: FrameWriter;
   // Streams with held bytes and room in their own window, as a list through `nextInLine`.
@@ -32,10 +34,27 @@ export class SendScheduler {
   #last: Http2Stream | undefined;
   /** Streams whose producer waits for nothing but the connection's drain. */
   #undrained: Http2Stream[] = [];
+  readonly #holder: Holder;
+  readonly #processHeld: HeldBytes;
 
-  constructor(connection: Connection, writer: FrameWriter) {
+  /** @param holder the session, in whose name octets are held */
+  constructor(connection: Connection, writer: FrameWriter, holder: Holder, processHeld: HeldBytes) {
     this.#connection = connection;
     this.#writer = writer;
+    this.#holder = holder;
+    this.#processHeld = processHeld;
+  }
+
+  /** Held bytes wait for nothing but the connection's window. */
+  get windowIsShort(): boolean {
+    return this.#first !== undefined && this.window <= 0;
+  }
+
+  /** The peer opens the connection's window. @returns false if it becomes too large */
+  grant(increment: number): boolean {
+    this.window += increment;
+    this.granted += increment;
+    return this.window <= MAX_WINDOW_BYTES;
   }
 
   /** Sends what may be sent and holds a copy of the rest. @returns false when the producer should wait */
@@ -54,13 +73,14 @@ export class SendScheduler {
     }
     if (allowed > 0) this.#write(stream, chunk, 0, allowed, false);
     if (stream.held === undefined) stream.held = [];
-    if (length > allowed) {
-      stream.held.push(copyBytes(allowed === 0 ? chunk : chunk.subarray(allowed)));
-      stream.heldBytes += length - allowed;
-    }
+    const taken = length > allowed ? hold(stream, allowed === 0 ? chunk : chunk.subarray(allowed)) : 0;
     stream.heldEnd = end;
     if (!end) stream.awaitsWritable = true;
     this.enqueue(stream);
+    if (taken > 0) {
+      this.heldBytes += taken;
+      this.#processHeld.added(this.#holder, taken);
+    }
     return false;
   }
 
@@ -114,8 +134,11 @@ export class SendScheduler {
 
   /** Forgets a stream that was closed, and what it has not sent. */
   drop(stream: Http2Stream): void {
-    stream.held?.forEach(releaseCopy);
-    stream.held = undefined;
+    if (stream.held !== undefined) {
+      stream.held.forEach(releaseCopy);
+      stream.held = undefined;
+      this.#released(stream, stream.heldCapacity);
+    }
     stream.heldBytes = 0;
     stream.heldFrom = 0;
     stream.heldTrailers = undefined;
@@ -149,6 +172,7 @@ export class SendScheduler {
     if (from + count === chunk.length) {
       held.shift();
       stream.heldFrom = 0;
+      this.#released(stream, copyCapacity(chunk));
       releaseCopy(chunk);
     } else {
       stream.heldFrom = from + count;
@@ -171,6 +195,13 @@ export class SendScheduler {
     }
   }
 
+  #released(stream: Http2Stream, octets: number): void {
+    if (octets === 0) return;
+    stream.heldCapacity -= octets;
+    this.heldBytes -= octets;
+    this.#processHeld.removed(this.#holder, octets);
+  }
+
   #wake(stream: Http2Stream): void {
     if (stream.closed || !stream.awaitsWritable || stream.held !== undefined) return;
     stream.awaitsWritable = false;
@@ -180,6 +211,25 @@ export class SendScheduler {
   #write(stream: Http2Stream, chunk: Uint8Array, from: number, to: number, end: boolean): boolean {
     stream.sendWindow -= to - from;
     this.window -= to - from;
+    this.framesSent++;
     return this.#writer.data(stream.id, chunk, from, to, end);
   }
+}
+
+/** Copies bytes to the end of what a stream holds. @returns octets of memory that it takes more */
+function hold(stream: Http2Stream, bytes: Uint8Array): number {
+  const held = stream.held as Buffer[];
+  const before = stream.heldCapacity;
+  stream.heldBytes += bytes.length;
+  const last = held.at(-1);
+  const longer = last === undefined ? undefined : extendCopy(last, bytes);
+  if (last !== undefined && longer !== undefined) {
+    held[held.length - 1] = longer;
+    stream.heldCapacity += copyCapacity(longer) - copyCapacity(last);
+  } else {
+    const copy = copyBytes(bytes);
+    held.push(copy);
+    stream.heldCapacity += copyCapacity(copy);
+  }
+  return stream.heldCapacity - before;
 }

@@ -10,6 +10,12 @@ import { HeaderBlock } from "./header-block.ts";
 /** Characters of the explanation in a peer's GOAWAY that are kept. */
 const GOAWAY_DETAIL_MAX = 200;
 
+/**
+ * Settings in one frame. There are fewer kinds, and each may cost a look at every stream: nghttp2 has the same bound since
+ * CVE-2020-11080.
+ */
+export const SETTINGS_MAX = 32;
+
 /** What well-formed frames mean. Bytes are valid only during the call. */
 export interface FrameMeaning {
   /** A connection error: the frame's form is wrong. */
@@ -26,6 +32,7 @@ export interface FrameMeaning {
   streamError(streamId: number, code: number, detail: string): void;
   streamReset(streamId: number, code: number): void;
   setting(id: number, value: number): void;
+  settingsAck(): void;
   /** All settings of a frame have been told. */
   settingsEnd(): void;
   /** @param offset of the 8 octets to be returned */
@@ -178,9 +185,13 @@ export class InboundFrames implements FrameSink {
     if (streamId !== 0) return this.#protocolError("SETTINGS on a stream");
     if ((flags & Flag.ack) !== 0) {
       if (length !== 0) this.#sizeError("SETTINGS acknowledgement with content");
+      else this.#meaning.settingsAck();
       return;
     }
     if (length % 6 !== 0) return this.#sizeError("SETTINGS of wrong length");
+    if (length > 6 * SETTINGS_MAX) {
+      return this.#meaning.fail(ErrorCode.enhanceYourCalm, `more than ${SETTINGS_MAX} settings in a frame`);
+    }
     this.#settingsReceived = true;
     for (let at = start; at < end && !this.#stopped; at += 6) {
       this.#setting(((bytes[at] as number) << 8) | (bytes[at + 1] as number), readUint32(bytes, at + 2));
@@ -206,7 +217,10 @@ export class InboundFrames implements FrameSink {
     if (streamId !== 0) return this.#protocolError("PING on a stream");
     if (end - start !== 8) return this.#sizeError("PING of wrong length");
     if ((flags & Flag.ack) === 0) this.#meaning.ping(bytes, start);
-    else this.#meaning.pingAck();
+    else {
+      this.#meaning.pingAck();
+      this.#meaning.countUseless("PING acknowledgements");
+    }
   }
 
   #goaway(streamId: number, bytes: Buffer, start: number, end: number): void {

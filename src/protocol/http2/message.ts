@@ -1,5 +1,6 @@
 /** From fields to messages: what a request, a response and trailers must look like (RFC 9113 §8). */
 import type { HeaderList, RequestHead, ResponseHead } from "../exchange.ts";
+import { removeHeader } from "../headers.ts";
 import { isAuthority } from "../http1/syntax.ts";
 import type { HttpLimits } from "../limits.ts";
 import { isConnectTarget, withoutHttp } from "../upgrade.ts";
@@ -136,6 +137,9 @@ export class MessageHead implements FieldSink {
   /** The trailers that the block makes, or undefined and `flaw` is set. */
   trailers(): HeaderList | undefined {
     if (this.#seen !== 0) this.flaw ||= "pseudo-header field in trailers";
+    // Dropped, as in HTTP/1: they would frame or route the message if a receiver merged them (RFC 9110 §6.5.1).
+    if (this.contentLength >= 0) removeHeader(this.#headers, "content-length");
+    if (this.#host !== undefined) removeHeader(this.#headers, "host");
     return this.flaw === "" ? this.#headers : undefined;
   }
 

@@ -1,22 +1,30 @@
 /** What can be set about an HTTP/2 connection. */
 import { type Clock, systemClock } from "../../net/clock.ts";
 import { defaultHttpLimits, type HttpLimits } from "../limits.ts";
+import { type HeldBytes, processHeldBytes } from "./held-bytes.ts";
 
 export interface Http2Options {
   readonly limits: HttpLimits;
   readonly clock: Clock;
-  /** Octets that a peer may send on one stream ahead of its reader: 65,535 to 2^31-1. */
+  /** Octets that a peer may at first send on one stream ahead of its reader: 65,535 to 2^31-1. */
   readonly streamWindowBytes: number;
   /** Octets that a peer may have in flight on the connection: 65,535 to 2^31-1. */
   readonly connectionWindowBytes: number;
+  /** Counts, with other connections, what is held for peers whose windows are closed. */
+  readonly held: HeldBytes;
 }
 
-/** Linkerd's connection window is 1 MiB as well; its stream window of 64 KiB holds a single fast stream back. */
+/**
+ * Streams begin with Linkerd's and gRPC's 64 KiB and grow (`receive-windows.ts`). The connection's window does not hold
+ * memory, since what a reader does not take is withheld from its own stream alone, so that it stops no other: it only has
+ * to be as large as a few fast streams over a slow link want it.
+ */
 export const defaultHttp2Options: Http2Options = {
   limits: defaultHttpLimits,
   clock: systemClock,
-  streamWindowBytes: 256 * 1024,
-  connectionWindowBytes: 1024 * 1024,
+  streamWindowBytes: 64 * 1024,
+  connectionWindowBytes: 16 * 1024 * 1024,
+  held: processHeldBytes,
 };
 
 /** How a client finds out that a server has vanished without a word. */

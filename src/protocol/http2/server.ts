@@ -49,6 +49,8 @@ export class Http2ServerConnection extends Http2Session implements ServerConnect
   #shutdownTimer: Timer | undefined;
   /** Streams above are ignored: set by the last GOAWAY. */
   #lastStreamId = MAX_STREAM_ID;
+  /** The highest of those: what follows on them is ignored as well. */
+  #lastIgnored = 0;
 
   /** Takes the connection over. The caller feeds what it has read already with `onData`, then resumes the connection. */
   constructor(connection: Connection, handler: ServerHandler, options: Http2Options) {
@@ -78,7 +80,7 @@ export class Http2ServerConnection extends Http2Session implements ServerConnect
   protected onUnknownHead(streamId: number, end: boolean): void {
     if (streamId % 2 === 0) return this.fail(ErrorCode.protocolError, "HEADERS on a stream of the server's");
     if (streamId <= this.lastPeerStreamId) return this.#onLateHead(streamId);
-    if (streamId > this.#lastStreamId) return;
+    if (streamId > this.#lastStreamId) return this.#ignore(streamId);
     this.lastPeerStreamId = streamId;
     if (this.streams.size >= this.options.limits.concurrentStreams) {
       this.closedStreams.add(streamId, end);
@@ -103,7 +105,7 @@ export class Http2ServerConnection extends Http2Session implements ServerConnect
   }
 
   protected isIdle(streamId: number): boolean {
-    return streamId % 2 === 0 || streamId > this.lastPeerStreamId;
+    return streamId % 2 === 0 || streamId > Math.max(this.lastPeerStreamId, this.#lastIgnored);
   }
 
   protected onPeerSetting(): void {}
@@ -118,6 +120,11 @@ export class Http2ServerConnection extends Http2Session implements ServerConnect
   /** @internal */
   pingAck(): void {
     if (this.#shutdownTimer !== undefined) this.#fixLastStream();
+  }
+
+  /** @internal */
+  idle(): void {
+    this.shutdown();
   }
 
   protected onStreamGone(): void {
@@ -150,10 +157,19 @@ export class Http2ServerConnection extends Http2Session implements ServerConnect
     stream.guard();
   }
 
+  /** Of a stream that the client opened before it read our GOAWAY, which tells it to try elsewhere (RFC 9113 §6.8). */
+  #ignore(streamId: number): void {
+    if (streamId > this.#lastIgnored) {
+      this.#lastIgnored = streamId;
+      this.closedStreams.add(streamId, false);
+    }
+    this.countUseless("requests after GOAWAY");
+  }
+
   #onLateHead(streamId: number): void {
     const end = this.closedStreams.endOf(streamId);
     if (end === "ended by the peer") return this.fail(ErrorCode.streamClosed, "HEADERS on a closed stream");
-    if (end === "reset by us" || this.closedStreams.incomplete) return;
+    if (end === "reset by us" || this.closedStreams.incomplete) return this.countUseless("HEADERS on closed streams");
     this.fail(ErrorCode.protocolError, "a new stream with a lower number than an earlier one");
   }
 
@@ -166,6 +182,8 @@ export class Http2ServerConnection extends Http2Session implements ServerConnect
   #refuseLargeHead(streamId: number, end: boolean): void {
     this.closedStreams.add(streamId, end);
     const { headBytes, headerCount } = this.options.limits;
+    this.countUseless("heads that are too large");
+    if (this.dead) return;
     const detail = `more than ${headBytes} octets or ${headerCount} fields in a head`;
     const answer = this.#handler.onFault({ status: 431, kind: "headers_too_large", detail });
     const body = Buffer.from(answer.body);

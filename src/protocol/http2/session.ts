@@ -7,13 +7,16 @@ import type { Timer } from "../../net/clock.ts";
 import { ResetCause } from "../exchange.ts";
 import { Budget } from "./budget.ts";
 import { ClosedStreams } from "./closed-streams.ts";
-import { creditIsDue, DEFAULT_WINDOW_BYTES, MAX_WINDOW_BYTES, SendScheduler } from "./flow-control.ts";
+import { DEFAULT_WINDOW_BYTES, MAX_WINDOW_BYTES, SendScheduler } from "./flow-control.ts";
 import { CONTROL_BACKLOG_BYTES_MAX, FrameWriter } from "./frame-writer.ts";
 import { ErrorCode, errorName, SettingId } from "./frames.ts";
+import type { Holder } from "./held-bytes.ts";
 import { HpackDecoder } from "./hpack/decoder.ts";
 import { type FrameMeaning, InboundFrames } from "./inbound-frames.ts";
 import { MessageHead } from "./message.ts";
 import type { Http2Options } from "./options.ts";
+import { Patrol, type Patrolled } from "./patrol.ts";
+import { creditIsDue, ReceiveWindows } from "./receive-windows.ts";
 import { errorCodeOf, resetCodeOf } from "./reset-code.ts";
 import { StreamTable } from "./stream-table.ts";
 import type { Http2Stream } from "./stream.ts";
@@ -28,17 +31,25 @@ const FORGIVEN_PER_SECOND = 100;
 /** Milliseconds that a peer has to read our GOAWAY and close, before we do. */
 export const LINGER_MS = 1_000;
 
+/** Milliseconds that a peer has to acknowledge our SETTINGS (RFC 9113 §6.5.3): as long as for a head. */
+export const SETTINGS_ACK_MS = 10_000;
+
+/** WINDOW_UPDATE frames that are reasonable for each DATA frame sent; Envoy allows as many. */
+const UPDATES_PER_DATA_FRAME = 10;
+
 export type AnyStream = Http2Stream;
 
 const EMPTY = Buffer.alloc(0);
 
-export abstract class Http2Session implements ConnectionHandler, FrameMeaning {
+export abstract class Http2Session implements ConnectionHandler, FrameMeaning, Holder, Patrolled {
   /** @internal */
   readonly options: Http2Options;
   /** @internal */
   readonly scheduler: SendScheduler;
   /** @internal The initial window that the peer gives to each stream. */
   peerStreamWindow = DEFAULT_WINDOW_BYTES;
+  /** The same while a SETTINGS frame is read, which may name it more than once: each change is a walk over all streams. */
+  #newStreamWindow = DEFAULT_WINDOW_BYTES;
 
   protected readonly connection: Connection;
   protected readonly writer: FrameWriter;
@@ -56,8 +67,13 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning {
   readonly #server: boolean;
   readonly #inbound: InboundFrames;
   readonly #decoder = new HpackDecoder();
+  readonly #windows: ReceiveWindows;
   readonly #useless: Budget;
   readonly #resets: Budget;
+  readonly #patrol: Patrol;
+  #settingsTimer: Timer | undefined;
+  /** WINDOW_UPDATE frames, less what DATA frames sent account for. */
+  #windowUpdates = 0;
 
   #uncredited = 0;
   #readingPaused = false;
@@ -65,6 +81,7 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning {
   #dataStream: AnyStream | undefined;
   #dataEnds = false;
   #dataLength = 0;
+  #dataContent = 0;
   #reading = false;
   /** Streams whose answer ended before the request did, in this read. */
   #early: AnyStream[] = [];
@@ -77,12 +94,14 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning {
     this.connection = connection;
     this.#server = server;
     this.writer = new FrameWriter(connection);
-    this.scheduler = new SendScheduler(connection, this.writer);
+    this.scheduler = new SendScheduler(connection, this.writer, this, options.held);
     this.head = new MessageHead(limits);
     this.#inbound = new InboundFrames(this, limits.headBytes, server);
+    this.#windows = new ReceiveWindows(options.streamWindowBytes, clock);
     this.#useless = new Budget(USELESS_FRAMES_MAX, FORGIVEN_PER_SECOND, clock);
     const resets = Math.max(RESETS_MAX, 2 * limits.concurrentStreams);
     this.#resets = new Budget(resets, FORGIVEN_PER_SECOND, clock);
+    this.#patrol = new Patrol(clock, this, connection, this.scheduler, this.streams, this.closedStreams);
     connection.handler = this;
   }
 
@@ -102,6 +121,8 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning {
   protected abstract onPeerSetting(id: number, value: number): void;
   /** A SETTINGS frame has been applied. */
   protected abstract onPeerSettings(): void;
+  /** @internal No stream was open for long. */
+  abstract idle(): void;
   protected abstract onPeerGoaway(lastStreamId: number, code: number, detail: string): void;
   /** @internal */
   abstract pingAck(): void;
@@ -120,6 +141,9 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning {
     if (connectionWindowBytes > DEFAULT_WINDOW_BYTES) {
       this.writer.windowUpdate(0, connectionWindowBytes - DEFAULT_WINDOW_BYTES);
     }
+    this.#settingsTimer = this.options.clock.after(SETTINGS_ACK_MS, () =>
+      this.fail(ErrorCode.settingsTimeout, "SETTINGS were not acknowledged in time"),
+    );
   }
 
   // From the connection.
@@ -149,9 +173,9 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning {
   onEnd(): void {
     if (this.dead) return;
     this.closing = true;
-    // Nothing more comes: streams that wait for input are lost, answers may be finished.
+    // Nothing more comes: streams that wait for input or for a window are lost, other answers may be finished.
     for (const stream of this.streams.all()) {
-      if (!stream.remoteEnded || !this.#server)
+      if (!stream.remoteEnded || !this.#server || stream.heldBytes > stream.sendWindow)
         this.#lose(stream, new ResetCause("closed", "the peer has closed the connection"));
     }
     this.finishIfDone();
@@ -161,7 +185,7 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning {
     this.dead = true;
     this.closing = true;
     this.#inbound.stop();
-    this.#headTimer?.cancel();
+    this.#stopTimers();
     this.#lingerTimer?.cancel();
     const detail = error === undefined ? "the connection was closed" : `the connection was lost: ${error.message}`;
     this.#loseAll(new ResetCause("closed", detail));
@@ -212,8 +236,7 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning {
     this.#dataLength = length;
     // No check of the connection's window: it is never less than half open, and no frame is that large.
     this.#uncredited += length;
-    if (length > 0) this.#useless.giveBack();
-    else if (!endStream) this.countUseless("empty DATA frames");
+    this.#dataContent = 0;
     const stream = this.streams.get(streamId);
     if (stream === undefined) return this.#onUnknownData(streamId);
     if (stream.remoteEnded) return this.failStream(stream, ErrorCode.streamClosed, "DATA after END_STREAM");
@@ -229,6 +252,8 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning {
 
   /** @internal */
   dataPiece(bytes: Buffer, start: number, end: number, last: boolean): void {
+    this.#dataContent += end - start;
+    if (last) this.#dataOver();
     if (last && creditIsDue(this.#uncredited, this.options.connectionWindowBytes) && !this.dead) {
       this.writer.windowUpdate(0, this.#uncredited);
       this.#uncredited = 0;
@@ -278,8 +303,10 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning {
   /** @internal */
   streamError(streamId: number, code: number, detail: string): void {
     const stream = this.streams.get(streamId);
-    if (stream === undefined) this.refuseStream(streamId, code);
-    else this.failStream(stream, code, detail);
+    // RST_STREAM is not for idle streams: the connection suffers instead (RFC 9113 §6.4).
+    if (stream !== undefined) this.failStream(stream, code, detail);
+    else if (this.isIdle(streamId)) this.fail(code, detail);
+    else this.refuseStream(streamId, code);
   }
 
   /** @internal */
@@ -297,12 +324,21 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning {
   /** @internal */
   setting(id: number, value: number): void {
     if (id === SettingId.headerTableSize) this.writer.encoder.setPeerTableBytes(value);
-    else if (id === SettingId.initialWindowSize) this.#changeStreamWindows(value);
+    else if (id === SettingId.initialWindowSize) this.#newStreamWindow = value;
     else this.onPeerSetting(id, value);
   }
 
   /** @internal */
+  settingsAck(): void {
+    if (this.#settingsTimer === undefined) return this.countUseless("SETTINGS acknowledgements");
+    this.#settingsTimer.cancel();
+    this.#settingsTimer = undefined;
+  }
+
+  /** @internal */
   settingsEnd(): void {
+    if (this.#newStreamWindow !== this.peerStreamWindow) this.#changeStreamWindows(this.#newStreamWindow);
+    if (this.dead) return;
     this.writer.settingsAck();
     this.countUseless("SETTINGS frames");
     this.onPeerSettings();
@@ -323,13 +359,11 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning {
 
   /** @internal */
   windowUpdate(streamId: number, increment: number): void {
+    if (++this.#windowUpdates > USELESS_FRAMES_MAX) this.#countWindowUpdates();
     if (streamId === 0) {
       if (increment === 0) return this.fail(ErrorCode.protocolError, "WINDOW_UPDATE of 0");
-      if (this.scheduler.window + increment > MAX_WINDOW_BYTES) {
-        return this.fail(ErrorCode.flowControlError, "the connection's window is too large");
-      }
-      this.scheduler.window += increment;
-      return this.scheduler.pump();
+      if (this.scheduler.grant(increment)) return this.scheduler.pump();
+      return this.fail(ErrorCode.flowControlError, "the connection's window is too large");
     }
     const stream = this.streams.get(streamId);
     if (stream === undefined) {
@@ -347,14 +381,45 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning {
     }
   }
 
+  // For the patrol, and for whoever counts what is held.
+
+  /** @internal */
+  get heldBytes(): number {
+    return this.scheduler.heldBytes;
+  }
+
+  /** @internal */
+  shedLargest(): void {
+    let largest: AnyStream | undefined;
+    for (const stream of this.streams.all()) {
+      if (largest === undefined || stream.heldCapacity > largest.heldCapacity) largest = stream;
+    }
+    if (largest === undefined) return;
+    this.giveUpStream(largest, `${largest.heldCapacity} octets wait for its window, and too many do so in all`);
+  }
+
+  /** @internal A server may think for as long as it likes before it sends what it has announced. */
+  owesContent(stream: AnyStream): boolean {
+    return this.#server && stream.expectedBytes > stream.receivedBytes && !stream.remoteEnded && !stream.paused;
+  }
+
+  /** @internal */
+  giveUpStream(stream: AnyStream, detail: string): void {
+    this.failStream(stream, ErrorCode.enhanceYourCalm, detail);
+  }
+
+  /** @internal */
+  giveUpConnection(detail: string): void {
+    this.fail(ErrorCode.enhanceYourCalm, detail);
+  }
+
   // For streams.
 
   /** @internal Gives the peer credit for what was delivered on a stream, unless its reader wants it held back. */
   credit(stream: AnyStream): void {
-    if (stream.paused || !creditIsDue(stream.uncredited, this.options.streamWindowBytes)) return;
-    this.writer.windowUpdate(stream.id, stream.uncredited);
-    stream.receiveWindow += stream.uncredited;
-    stream.uncredited = 0;
+    if (stream.paused) return;
+    const credit = this.#windows.credit(stream);
+    if (credit > 0) this.writer.windowUpdate(stream.id, credit);
   }
 
   /** @internal END_STREAM has been written. */
@@ -433,18 +498,38 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning {
   }
 
   #endConnection(): void {
+    this.#stopTimers();
     if (this.connection.closed) return;
-    this.#headTimer?.cancel();
     // Reading on until the peer closes: closing with unread input would make the kernel throw away what we sent.
     this.connection.end();
     this.connection.resume();
     this.#lingerTimer ??= this.options.clock.after(LINGER_MS, () => this.connection.destroy());
   }
 
+  #stopTimers(): void {
+    this.#headTimer?.cancel();
+    this.#settingsTimer?.cancel();
+    this.#patrol.stop();
+  }
+
+  /** Content is use; padding is none. */
+  #dataOver(): void {
+    if (this.#dataContent > 0) this.#useless.giveBack();
+    else if (!this.#dataEnds) this.countUseless("empty DATA frames");
+  }
+
+  /** More than a few: as many as what we have sent and completed accounts for are forgotten, others are useless. */
+  #countWindowUpdates(): void {
+    this.#windowUpdates -= UPDATES_PER_DATA_FRAME * this.scheduler.framesSent;
+    this.scheduler.framesSent = 0;
+    if (this.#windowUpdates > USELESS_FRAMES_MAX) this.countUseless("WINDOW_UPDATE frames");
+  }
+
   #forget(stream: AnyStream, endedByPeer: boolean): void {
     stream.closed = true;
     this.streams.delete(stream.id);
     this.scheduler.drop(stream);
+    this.#windows.release(stream);
     this.closedStreams.add(stream.id, endedByPeer);
   }
 

@@ -8,12 +8,13 @@
  * All fields are initialised at once and are only touched by the session's own files.
  */
 import type { BodyReceiver, HeaderList, HttpStream, ResetCause } from "../exchange.ts";
+import { STREAM_WINDOW_BYTES_MAX } from "./receive-windows.ts";
 
 /**
  * Octets held for one stream above which a producer that goes on all the same is cut off: it has ignored `sendData`'s
  * false for longer than any window of its own input could explain.
  */
-export const HELD_BYTES_MAX = 1024 * 1024;
+export const HELD_BYTES_MAX = STREAM_WINDOW_BYTES_MAX + 1024 * 1024;
 
 /** What a stream needs of the session that it belongs to. */
 export interface StreamSession {
@@ -50,12 +51,20 @@ export class Http2Stream<R extends BodyReceiver = BodyReceiver> implements HttpS
 
   /** @internal What the peer allows us to send; below 0 after it has reduced its initial window. */
   sendWindow: number;
-  /** @internal What we allow the peer to send. */
+  /** @internal The size of the window that we give to the peer. */
+  windowBytes: number;
+  /** @internal What it still allows the peer to send. */
   receiveWindow: number;
   /** @internal Octets taken from the receive window and not given back. */
   uncredited = 0;
+  /** @internal When credit was given last. */
+  creditedAt: number | undefined = undefined;
+  /** @internal Before this time the window does not grow. */
+  growsAfter = 0;
   /** @internal */
   paused = false;
+  /** @internal The reader has paused since the last credit. */
+  waited = false;
 
   /** @internal Bytes that wait for a window, and an end that waits behind them; undefined when nothing waits. */
   held: Buffer[] | undefined = undefined;
@@ -63,6 +72,8 @@ export class Http2Stream<R extends BodyReceiver = BodyReceiver> implements HttpS
   heldFrom = 0;
   /** @internal */
   heldBytes = 0;
+  /** @internal Octets of memory that they take. */
+  heldCapacity = 0;
   /** @internal */
   heldEnd = false;
   /** @internal */
@@ -90,7 +101,8 @@ export class Http2Stream<R extends BodyReceiver = BodyReceiver> implements HttpS
     this.session = session;
     this.receiver = receiver;
     this.sendWindow = session.peerStreamWindow;
-    this.receiveWindow = session.options.streamWindowBytes;
+    this.windowBytes = session.options.streamWindowBytes;
+    this.receiveWindow = this.windowBytes;
   }
 
   sendData(chunk: Uint8Array, end: boolean): boolean {
@@ -116,6 +128,7 @@ export class Http2Stream<R extends BodyReceiver = BodyReceiver> implements HttpS
 
   pause(): void {
     this.paused = true;
+    this.waited = true;
   }
 
   resume(): void {
