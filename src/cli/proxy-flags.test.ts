@@ -13,6 +13,11 @@ function parse(...words: string[]): ProxyConfig {
   return parseProxyFlags(parseArguments(proxy, ["--workload", "price-1", ...words]).flags as never);
 }
 
+/** The protocol of an inbound port with these settings. */
+function protocolOf(settings: string): string | undefined {
+  return parse("--inbound", `127.0.0.1:1=127.0.0.1:6379,service=a${settings}`).inbound[0]?.protocol;
+}
+
 function plainRecord<T>(model: { [Key in keyof T]: fc.Arbitrary<T[Key]> }): fc.Arbitrary<T> {
   return fc.record(model, { noNullPrototype: true });
 }
@@ -79,6 +84,13 @@ describe("the flags of a sidecar", () => {
       logFormat: "plain",
       shutdownGraceMs: 120_000,
     });
+  });
+
+  it("take the protocol from the service's port where none is given", () => {
+    assert.equal(protocolOf(",port=6379"), "opaque");
+    assert.equal(protocolOf(",port=6379,protocol=detect"), "detect");
+    assert.equal(protocolOf(",port=80"), "detect", "where the application listens says nothing");
+    assert.equal(protocolOf(",protocol=linkerd.io/opaque"), "opaque");
   });
 
   const wrong: [string[], RegExp][] = [

@@ -1,5 +1,5 @@
 /** The flags of `heddle proxy`, both ways: a command line to a ProxyConfig, and a ProxyConfig to a command line. */
-import { PORT_PROTOCOLS, type PortProtocol } from "../model/service.ts";
+import { defaultProtocol, OPAQUE_PORTS, PORT_PROTOCOLS, type PortProtocol, portProtocol } from "../model/service.ts";
 import type { InboundConfig, ProxyConfig, UpstreamConfig } from "../proxy/config.ts";
 import type { LogFormat, LogLevel } from "../telemetry/log.ts";
 import { didYouMean } from "./arguments.ts";
@@ -21,6 +21,9 @@ import {
 /** More threads than this gain nothing: each has its own connections and its own 18 MB. */
 const WORKERS_MAX = 64;
 
+/** For help texts. */
+export const DEFAULT_PROTOCOL = `opaque if the port is ${OPAQUE_PORTS.join(", ")}, else detect`;
+
 export const PROXY_FLAGS = {
   workload: { type: "string", value: "NAME", help: "Name of this instance, unique in its namespace; required" },
   namespace: { type: "string", short: "n", value: "NAME", default: "default", help: "Namespace of the workload" },
@@ -41,7 +44,7 @@ export const PROXY_FLAGS = {
     type: "string",
     multiple: true,
     value: "IP:PORT=TARGET[,service=NAME][,port=N][,protocol=P]",
-    help: `Listener for calls to the application, and where the application listens, IP:PORT or unix:/PATH (a Unix socket costs less CPU); protocol is one of ${PORT_PROTOCOLS.join(", ")}`,
+    help: `Listener for calls to the application, and where the application listens, IP:PORT or unix:/PATH (a Unix socket costs less CPU); protocol is one of ${PORT_PROTOCOLS.join(", ")}; default ${DEFAULT_PROTOCOL}`,
   },
   admin: {
     type: "string",
@@ -116,18 +119,20 @@ function parseInbound(text: string, service: string): InboundConfig {
   const named = given.get("service") ?? service;
   if (named === "")
     throw new UsageError(`--inbound: "${text}" says no service`, "Add service=NAME to it, or the flag --service.");
+  const port = parsePort("--inbound port", given.get("port") ?? "80");
+  const protocol = given.get("protocol");
   return {
     listen: parseAddress("--inbound", listen),
     target: parseTarget("--inbound", target),
     service: parseLabel("--inbound service", named),
-    port: parsePort("--inbound port", given.get("port") ?? "80"),
-    protocol: parseProtocol("--inbound protocol", given.get("protocol") ?? "detect"),
+    port,
+    protocol: protocol === undefined ? defaultProtocol(port) : parseProtocol("--inbound protocol", protocol),
   };
 }
 
 /** @throws UsageError */
 export function parseProtocol(flag: string, text: string): PortProtocol {
-  const protocol = PORT_PROTOCOLS.find((known) => known === text);
+  const protocol = portProtocol(text);
   if (protocol !== undefined) return protocol;
   const near = didYouMean(suggest(text, PORT_PROTOCOLS));
   throw new UsageError(`${flag}: expected one of ${PORT_PROTOCOLS.join(", ")}, found "${text}"`, near);

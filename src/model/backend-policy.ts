@@ -3,7 +3,7 @@
 export interface BackendPolicy {
   /** Milliseconds until a connection attempt is given up. Linkerd: 1,000 outbound. */
   readonly connectTimeoutMs: number;
-  /** Requests in flight to this backend from one proxy; beyond: 503. Linkerd: 100,000. */
+  /** Requests and byte streams in flight to this backend from one proxy; beyond: 503, or RST. Linkerd: 100,000. */
   readonly maxInFlight: number;
   /** Requests that may wait while no endpoint is ready; beyond: 503. Linkerd: 100. */
   readonly queueCapacity: number;

@@ -1,12 +1,35 @@
 /** A logical destination: what callers name. */
 
-/**
- * What is spoken on a port. "detect" looks at the first bytes; "opaque" is never looked at. The names follow
- * `appProtocol` as Linkerd reads it (http, kubernetes.io/h2c, linkerd.io/opaque).
- */
+/** What is spoken on a port. "detect" looks at the first bytes; "opaque" is never looked at. */
 export type PortProtocol = "detect" | "http" | "http2" | "grpc" | "opaque";
 
 export const PORT_PROTOCOLS: readonly PortProtocol[] = ["detect", "http", "http2", "grpc", "opaque"];
+
+/** The values of Kubernetes' `appProtocol` that Linkerd knows and that are not names of ours as well. */
+export const APP_PROTOCOLS: Readonly<Record<string, PortProtocol>> = {
+  "kubernetes.io/h2c": "http2",
+  "linkerd.io/opaque": "opaque",
+  "linkerd.io/tcp": "opaque",
+};
+
+/** A protocol by our name for it or by its `appProtocol`; undefined if it is neither. */
+export function portProtocol(text: string): PortProtocol | undefined {
+  return (
+    PORT_PROTOCOLS.find((known) => known === text) ??
+    (Object.hasOwn(APP_PROTOCOLS, text) ? APP_PROTOCOLS[text] : undefined)
+  );
+}
+
+/**
+ * Ports of which nobody has to say that they are opaque, Linkerd's list: SMTP, submission, MySQL, Galera, PostgreSQL,
+ * Redis, Elasticsearch, Memcached. On most of them the server speaks first.
+ */
+export const OPAQUE_PORTS: readonly number[] = [25, 587, 3306, 4444, 5432, 6379, 9300, 11211];
+
+/** What is spoken on a port of which nobody says it. @param port the one that callers say */
+export function defaultProtocol(port: number): PortProtocol {
+  return OPAQUE_PORTS.includes(port) ? "opaque" : "detect";
+}
 
 export interface ServicePort {
   /** Unique within the service: "http", "grpc", … */

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 
 import { MemoryConnection } from "../../test/support/memory-connection.ts";
 import { VirtualClock } from "../net/virtual-clock.ts";
-import { classify, DETECT_BYTES_MAX, type Detection, detectProtocol } from "./detect.ts";
+import { classify, DETECT_BYTES_MAX, type Detection, detectProtocol, isGreeting } from "./detect.ts";
 
 function setUp() {
   const peer = new MemoryConnection();
@@ -56,7 +56,40 @@ describe("classify", () => {
   }
 });
 
+describe("isGreeting", () => {
+  it("is what a server says first, unless it could be HTTP", () => {
+    const greetings = [
+      "220 mail ESMTP\r\n",
+      "J\0\0\0\n8.0.36",
+      "SSH-2.0-x\r\n",
+      "+OK\r\n",
+      "\0\0\0\x05\0\0\0\0\0",
+      "HTTP/2",
+    ];
+    for (const text of greetings) assert.equal(isGreeting(Buffer.from(text, "latin1")), true, text);
+    const settings = Buffer.from([0, 0, 12, 4, 0, 0, 0, 0, 0, 1]);
+    for (let length = 0; length <= settings.length; length++) {
+      assert.equal(isGreeting(settings.subarray(0, length)), false, `${length} bytes of SETTINGS`);
+    }
+    for (const text of ["H", "HTTP/1.", "HTTP/1.1 408 Request Timeout\r\n"]) {
+      assert.equal(isGreeting(Buffer.from(text, "latin1")), false, text);
+    }
+  });
+});
+
 describe("detectProtocol", () => {
+  it("decides at once when the server has spoken, and only once", () => {
+    const peer = new MemoryConnection();
+    const clock = new VirtualClock();
+    const results: Detection[] = [];
+    const options = { timeoutMs: 1_000, clock, onClose() {} };
+    const serverSpoke = detectProtocol(peer.connection, options, (result) => results.push(result));
+    serverSpoke();
+    serverSpoke();
+    assert.deepEqual(results, [{ protocol: "opaque", timedOut: false, first: Buffer.alloc(0), ended: false }]);
+    assert.equal(clock.pending, 0);
+  });
+
   it("hands the first bytes on as a copy, with the connection paused", () => {
     const { peer, results, clock } = setUp();
     peer.feed("GET / HTTP/1.1\r\n");

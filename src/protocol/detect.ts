@@ -1,6 +1,6 @@
 /**
- * Which protocol a client speaks, told from its first bytes. Decides as soon as the bytes allow only one answer; a client
- * that waits for the server to speak first is found out by time alone.
+ * Which protocol a client speaks, told from its first bytes. Decides as soon as the bytes allow only one answer. A client
+ * that waits for the server to speak first is found out by time, or sooner by whoever hears the server speak.
  */
 import type { Clock, Timer } from "../net/clock.ts";
 import type { Connection, ConnectionHandler } from "../net/connection.ts";
@@ -31,14 +31,18 @@ export const DETECT_BYTES_MAX = 4096;
 /**
  * Reads until the protocol is clear, then pauses the connection and calls `done` once. The caller sets the connection's
  * handler from within `done`, feeds it `first`, and resumes.
+ *
+ * @returns a function that says that the server has spoken first, which HTTP servers do not: decides at once
  */
 export function detectProtocol(
   connection: Connection,
   options: DetectOptions,
   done: (detection: Detection) => void,
-): void {
-  connection.handler = new Detector(connection, options, done);
+): () => void {
+  const detector = new Detector(connection, options, done);
+  connection.handler = detector;
   connection.resume();
+  return () => detector.serverSpoke();
 }
 
 class Detector implements ConnectionHandler {
@@ -68,6 +72,10 @@ class Detector implements ConnectionHandler {
   }
 
   onDrain(): void {}
+
+  serverSpoke(): void {
+    this.#decide("opaque", false, false);
+  }
 
   onClose(): void {
     this.#timer.cancel();
@@ -114,6 +122,19 @@ export function classify(bytes: Buffer): DetectedProtocol | undefined {
     return undefined;
   }
   return isHttp1(bytes);
+}
+
+/** A SETTINGS frame on stream 0 without flags, after its length (RFC 9113 §4.1, §6.5). */
+const SETTINGS = Buffer.from([0x04, 0x00, 0x00, 0x00, 0x00, 0x00]);
+const HTTP1_ANSWER = Buffer.from("HTTP/1.", "latin1");
+
+/**
+ * Whether these first bytes of a server that has not been asked anything prove that it does not speak HTTP. An HTTP/2
+ * server may send its SETTINGS at once (RFC 9113 §3.4), an HTTP/1 server a 408 to who asks nothing (RFC 9110 §15.5.9).
+ */
+export function isGreeting(bytes: Buffer): boolean {
+  if (bytes.length === 0) return false;
+  return !agrees(bytes, 3, SETTINGS) && !agrees(bytes, 0, HTTP1_ANSWER);
 }
 
 function isHttp1(bytes: Buffer): "http1" | "opaque" | undefined {

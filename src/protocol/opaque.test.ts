@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { describe, it, type TestContext } from "node:test";
+
+import * as fc from "fast-check";
 
 import { connectedPair } from "../../test/support/connections.ts";
 import { until } from "../../test/support/until.ts";
@@ -13,12 +16,19 @@ class Recorder implements ConnectionHandler {
   closed = false;
   error: NodeJS.ErrnoException | undefined = undefined;
   drained = 0;
+  readonly #hash = createHash("sha256");
 
   constructor(connection: Connection) {
     connection.handler = this;
   }
 
+  /** Of all bytes received; once. */
+  digest(): string {
+    return this.#hash.digest("hex");
+  }
+
   onData(chunk: Buffer): void {
+    this.#hash.update(chunk);
     this.bytes += chunk.length;
     if (this.bytes < 1_000) this.text += chunk.toString();
   }
@@ -95,6 +105,58 @@ describe("splice", () => {
     assert.equal(fromClient.error?.code, "ECONNRESET");
     assert.equal(fromClient.ended, false);
     await until("all is closed", () => closes.length === 1);
+  });
+
+  it("delivers what came before an RST, as it would arrive without us", async (context) => {
+    const { far, client, server, fromServer } = await setUp(context);
+    client.resume();
+    // Both are there when we look: the bytes and the RST behind them.
+    far.pause();
+    server.write(Buffer.from("last words"));
+    server.flush();
+    server.reset();
+    far.resume();
+    await until("the client knows", () => fromServer.closed);
+    assert.equal(fromServer.text, "last words");
+    assert.equal(fromServer.error?.code, "ECONNRESET");
+  });
+
+  it("delivers every byte and each end, whatever the two sides do", async (context) => {
+    const step = fc.record({
+      side: fc.nat(1),
+      does: fc.constantFrom("write", "write", "write", "write", "pause", "resume", "turn", "end"),
+      size: fc.nat(200_000),
+      byte: fc.nat(255),
+    });
+    const property = fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+      const { client, server, closes, fromServer, fromClient } = await setUp(context);
+      const sides = [
+        { connection: client, sent: createHash("sha256") },
+        { connection: server, sent: createHash("sha256") },
+      ] as const;
+      client.resume();
+      server.resume();
+      for (const { side, does, size, byte } of steps) {
+        const { connection, sent } = side === 0 ? sides[0] : sides[1];
+        if (does === "turn") await new Promise((resolve) => setImmediate(resolve));
+        else if (does !== "write") connection[does]();
+        else if (!connection.ended) {
+          const chunk = Buffer.alloc(size, byte);
+          sent.update(chunk);
+          connection.write(chunk);
+        }
+      }
+      for (const { connection } of sides) {
+        connection.resume();
+        connection.end();
+      }
+      await until("all is closed", () => closes.length === 1 && fromClient.closed && fromServer.closed, 20_000);
+      assert.deepEqual(closes, [{ toServer: client.bytesWritten, toClient: server.bytesWritten, error: undefined }]);
+      assert.equal(fromClient.digest(), sides[0].sent.digest("hex"));
+      assert.equal(fromServer.digest(), sides[1].sent.digest("hex"));
+      assert.ok(fromClient.ended && fromServer.ended);
+    });
+    await fc.assert(property, { numRuns: 30 });
   });
 
   it("holds a fast sender to the pace of a slow reader", async (context) => {

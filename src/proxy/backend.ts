@@ -59,7 +59,7 @@ export class Backend implements HttpService, EndpointSource {
     return this.#policy;
   }
 
-  /** Requests taken on and not finished. */
+  /** Requests and byte streams taken on and not finished. */
   get inFlight(): number {
     return this.#inFlight;
   }
@@ -84,14 +84,23 @@ export class Backend implements HttpService, EndpointSource {
 
   open(head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
     const dispatch = new Dispatch(this, this.#context.clock, head, end, receiver);
-    this.#inFlight++;
-    if (this.#inFlight > this.#policy.maxInFlight) {
-      const detail = `${this.#context.name} has ${this.#policy.maxInFlight} requests in flight, its limit`;
-      queueMicrotask(() => dispatch.fail(failureCause(failures.loadShed, "overflow", detail)));
-    } else {
-      dispatch.seek(undefined, undefined);
-    }
+    const refusal = this.admit();
+    if (refusal === undefined) dispatch.seek(undefined, undefined);
+    else queueMicrotask(() => dispatch.fail(refusal));
     return dispatch;
+  }
+
+  /**
+   * Takes on a request or a byte stream, which is in flight until `finished` is called, refused or not.
+   *
+   * @returns why it is refused: too many are in flight
+   */
+  admit(): ResetCause | undefined {
+    this.#inFlight++;
+    const { maxInFlight } = this.#policy;
+    if (this.#inFlight <= maxInFlight) return undefined;
+    const detail = `${this.#context.name} has ${maxInFlight} requests and byte streams in flight, its limit`;
+    return failureCause(failures.loadShed, "overflow", detail);
   }
 
   /** Takes a new list of endpoints: those that stay keep their load, their connections and their state. */

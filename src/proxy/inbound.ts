@@ -72,7 +72,7 @@ export async function openInbound(config: InboundConfig, context: ProxyContext):
     onOverflow: () => metrics.tcpErrors.inbound.labels({ direction: "inbound", error: "overflow" }).inc(),
     serve: (connection, done) =>
       config.protocol === "opaque"
-        ? opaque(connection, NOTHING, false, done)
+        ? opaque.serve(connection, NOTHING, false, undefined, done)
         : serveDetected(connection, "inbound", context, http, config.protocol === "detect" ? opaque : undefined, done),
   });
   return { config, listener, backend };

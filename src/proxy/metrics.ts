@@ -25,6 +25,9 @@ export const LATENCY_BUCKETS_MS = [
 /** Upper bounds in seconds, as Linkerd's `*_tcp_detect_http_duration_seconds`. */
 const DETECT_BUCKETS_S = [0.001, 0.1] as const;
 
+/** Upper bounds in milliseconds for what may last from one question to months. */
+const DURATION_BUCKETS_MS = [10, 100, 1_000, 10_000, 60_000, 600_000, 3_600_000, 86_400_000] as const;
+
 /** Label sets of the families that carry endpoint, status and error: endpoints × statuses. */
 const RESPONSE_SERIES_MAX = 10_000;
 
@@ -42,6 +45,8 @@ export class ProxyMetrics {
   readonly tcpErrors: Record<Direction, Family<Counter>>;
   readonly detections: Record<Direction, Family<Counter>>;
   readonly detectSeconds: Record<Direction, Family<Histogram>>;
+  /** Of byte streams. */
+  readonly durations: Family<Histogram>;
   readonly retries: Counter;
   readonly balancerEndpoints: Family<Gauge>;
   readonly queueLength: Family<Gauge>;
@@ -96,6 +101,12 @@ export class ProxyMetrics {
         bounds: DETECT_BUCKETS_S,
       });
     this.detectSeconds = { inbound: seconds("inbound"), outbound: seconds("outbound") };
+    this.durations = registry.histogram({
+      name: "tcp_connection_duration_ms",
+      help: "Milliseconds from a byte stream's beginning to its end.",
+      labelNames: REQUEST,
+      bounds: DURATION_BUCKETS_MS,
+    });
     this.retries = registry
       .counter({
         name: "heddle_redispatch_total",
@@ -228,6 +239,7 @@ export class EndpointMetrics {
   /** Of answers with status 200, as nearly all of gRPC are. */
   readonly #byGrpcStatus: (Counter | undefined)[] = [];
   readonly #latencyByStatus: (Histogram | undefined)[] = [];
+  #durations: Histogram | undefined;
 
   constructor(metrics: ProxyMetrics, labels: Labels, lease: Lease | undefined) {
     this.#metrics = metrics;
@@ -263,6 +275,12 @@ export class EndpointMetrics {
     const handle = (known ? this.#byGrpcStatus[grpcStatus] : undefined) ?? this.#grpc(status, grpcStatus);
     if (known) this.#byGrpcStatus[grpcStatus] = handle;
     handle.inc();
+  }
+
+  /** A byte stream has ended. */
+  lasted(milliseconds: number): void {
+    this.#durations ??= this.#metrics.durations.labels(this.#labels);
+    this.#durations.observe(milliseconds);
   }
 
   /** No answer, or one that was cut. */

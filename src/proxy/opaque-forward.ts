@@ -1,53 +1,63 @@
-/**
- * Byte streams: an endpoint is chosen once per connection, by the same balancer as for requests. While there is none, a
- * connection waits in the same queue, and fails with it.
- */
+/** Byte streams: each connection is joined to one endpoint, and left alone but for the silence of an hour. */
+import type { Timer } from "../net/clock.ts";
 import type { Connection } from "../net/connection.ts";
-import { ResetCause } from "../protocol/exchange.ts";
+import type { ResetCause } from "../protocol/exchange.ts";
 import { splice } from "../protocol/opaque.ts";
 import type { Backend } from "./backend.ts";
-import { dial, type ProxyContext } from "./context.ts";
-import { ATTEMPTS_MAX } from "./dispatch.ts";
-import type { BalancedEndpoint } from "./endpoint.ts";
+import type { ProxyContext } from "./context.ts";
 import { failureOf } from "./failure.ts";
+import { FarSide, type FarSideOwner } from "./far-side.ts";
 import type { Session } from "./listener.ts";
-import type { Seeker } from "./seeker.ts";
 import type { Direction } from "./metrics.ts";
-import type { Place } from "./pool/wait-list.ts";
-import type { ServeOpaque } from "./serve.ts";
+import type { OpaqueService } from "./serve.ts";
+
+/**
+ * Milliseconds without a byte in either direction after which a byte stream is cut, with RST; it may take up to a quarter
+ * more until that is noticed. Envoy's `tcp_proxy`: 1 h. A peer that has vanished is noticed long before, by TCP
+ * keep-alive (`KEEP_ALIVE_MS` in net/connection.ts).
+ */
+export const OPAQUE_IDLE_MS = 3_600_000;
+
+/** Looks at a byte stream during that time. A timer set anew for each chunk would cost more than the chunk. */
+const IDLE_LOOKS = 4;
 
 /** Joins each connection to an endpoint of `backend`, trying another while none has accepted. */
-export function forwardOpaque(backend: Backend, direction: Direction, context: ProxyContext): ServeOpaque {
-  return (connection, first, ended, done) =>
-    new OpaqueSession(backend, direction, context, connection, first, ended, done);
+export function forwardOpaque(backend: Backend, direction: Direction, context: ProxyContext): OpaqueService {
+  return {
+    serve: (connection, first, ended, ahead, done) =>
+      new OpaqueSession(backend, direction, context, connection, first, ended, ahead, done),
+    dialAhead: (owner) => new FarSide(backend, context, owner),
+  };
 }
 
-/** Closes what a listener cannot pass on, and counts it. */
-export function refuseOpaque(reason: string, direction: Direction, context: ProxyContext): ServeOpaque {
-  return (connection, _first, _ended, done) => {
-    context.metrics.tcpErrors[direction].labels({ direction, error: reason }).inc();
-    connection.handler = { onData() {}, onEnd() {}, onDrain() {}, onClose: done };
-    connection.reset();
-    return { shutdown() {}, destroy() {} };
+/** Resets what a listener cannot pass on, and counts it. */
+export function refuseOpaque(reason: string, direction: Direction, context: ProxyContext): OpaqueService {
+  return {
+    serve(connection, _first, _ended, _ahead, done) {
+      context.metrics.tcpErrors[direction].labels({ direction, error: reason }).inc();
+      connection.handler = { onData() {}, onEnd() {}, onDrain() {}, onClose: done };
+      connection.reset();
+      return { shutdown() {}, destroy() {} };
+    },
+    dialAhead: () => undefined,
   };
 }
 
 const NOTHING = Buffer.alloc(0);
 
-class OpaqueSession implements Session, Seeker {
-  readonly #backend: Backend;
+class OpaqueSession implements Session, FarSideOwner {
   readonly #direction: Direction;
   readonly #context: ProxyContext;
   readonly #near: Connection;
+  readonly #far: FarSide;
   readonly #done: () => void;
+  readonly #startedAt: number;
   #first: Buffer;
   #nearEnded: boolean;
-  #endpoint: BalancedEndpoint | undefined;
-  #attempts = 0;
-  #place: Place<Seeker> | undefined;
-  #giveUp: (() => void) | undefined;
+  #idle: Timer | undefined;
   #over = false;
 
+  /** @param ahead a far side that was dialled before it was known that the connection is opaque */
   constructor(
     backend: Backend,
     direction: Direction,
@@ -55,94 +65,106 @@ class OpaqueSession implements Session, Seeker {
     near: Connection,
     first: Buffer,
     ended: boolean,
+    ahead: FarSide | undefined,
     done: () => void,
   ) {
-    this.#backend = backend;
     this.#direction = direction;
     this.#context = context;
     this.#near = near;
     this.#done = done;
     this.#first = first;
     this.#nearEnded = ended;
+    this.#startedAt = context.clock.now();
     // The near side stays paused until there is a far side, so nothing but its end can come.
     near.handler = {
       onData: (chunk) => (this.#first = Buffer.concat([this.#first, chunk])),
       onEnd: () => (this.#nearEnded = true),
       onDrain() {},
-      onClose: () => this.#finish(),
+      onClose: () => {
+        this.#far.giveUp();
+        this.#finish();
+      },
     };
-    this.#seek(undefined, undefined);
+    // One that has failed so far may do now.
+    if (ahead === undefined || ahead.over) {
+      this.#far = new FarSide(backend, context, this);
+    } else {
+      this.#far = ahead;
+      ahead.owner = this;
+      if (ahead.connection !== undefined) this.#join(ahead.connection);
+    }
   }
 
   /** A byte stream has no good moment to end, so it is left alone until the grace period is over. */
   shutdown(): void {}
 
   destroy(): void {
-    this.#near.destroy();
+    this.#cut();
   }
 
-  assign(endpoint: BalancedEndpoint): void {
-    const { clock } = this.#context;
-    this.#attempts++;
-    this.#endpoint = endpoint;
-    endpoint.inFlight++;
-    const startedAt = clock.now();
-    this.#giveUp = dial(endpoint.endpoint, this.#backend.policy, endpoint.meter, (error, far) => {
-      this.#giveUp = undefined;
-      if (far === undefined) {
-        this.#notConnected(endpoint, new ResetCause("connect", error?.message ?? "no connection"));
-        return;
-      }
-      const now = clock.now();
-      endpoint.succeeded(now, now - startedAt);
-      this.#backend.answered();
-      this.#join(far);
-    });
+  onConnected(): void {
+    if (this.#far.connection !== undefined) this.#join(this.#far.connection);
   }
 
-  /** There is no endpoint, or none that accepts. */
-  fail(cause: ResetCause): void {
-    if (this.#over) return;
-    const { metrics, logger } = this.#context;
+  onSpoke(): void {}
+
+  /** The caller cannot be told why; that it failed, it must not take for an end. */
+  onFailed(cause: ResetCause): void {
+    const { logger } = this.#context;
     const failure = failureOf(cause);
-    metrics.tcpErrors[this.#direction].labels({ direction: this.#direction, error: failure.kind }).inc();
+    this.#count(failure.kind);
     logger.info("a connection failed", { code: failure.code, hop: this.#direction, detail: cause.detail });
     this.#near.reset();
   }
 
-  #seek(failed: BalancedEndpoint | undefined, cause: ResetCause | undefined): void {
-    this.#place = this.#backend.place(this, failed, cause);
-  }
-
-  #notConnected(endpoint: BalancedEndpoint, cause: ResetCause): void {
-    this.#release();
-    if (this.#backend.single) {
-      this.fail(cause);
-      return;
-    }
-    endpoint.failed();
-    if (this.#attempts < ATTEMPTS_MAX) this.#seek(endpoint, cause);
-    else this.fail(cause);
-  }
-
   #join(far: Connection): void {
+    const near = this.#near;
     if (this.#first.length > 0) far.write(this.#first);
-    this.#first = NOTHING;
+    if (this.#far.first.length > 0) near.write(this.#far.first);
+    this.#first = this.#far.first = NOTHING;
     if (this.#nearEnded) far.end();
-    splice(this.#near, far, { onClose: () => this.#finish() });
+    if (this.#far.ended) near.end();
+    this.#watch(far, near.bytesRead + far.bytesRead, 0);
+    splice(near, far, { onClose: () => this.#finish() });
   }
 
-  #release(): void {
-    if (this.#endpoint !== undefined) this.#endpoint.inFlight--;
-    this.#endpoint = undefined;
+  #watch(far: Connection, bytesBefore: number, looks: number): void {
+    this.#idle = this.#context.clock.after(OPAQUE_IDLE_MS / IDLE_LOOKS, () => {
+      const bytes = this.#near.bytesRead + far.bytesRead;
+      if (bytes !== bytesBefore) this.#watch(far, bytes, 0);
+      else if (looks + 1 < IDLE_LOOKS) this.#watch(far, bytes, looks + 1);
+      else this.#silent();
+    });
+  }
+
+  #silent(): void {
+    this.#count("idle_timeout");
+    this.#context.logger.info("a connection was silent for too long", {
+      hop: this.#direction,
+      peer: `${this.#near.remoteAddress}:${this.#near.remotePort}`,
+      seconds: OPAQUE_IDLE_MS / 1_000,
+    });
+    this.#cut();
+  }
+
+  /** With RST, for a stream that is cut must not look whole; and both, since either may be gone before the other. */
+  #cut(): void {
+    this.#near.reset();
+    this.#far.connection?.reset();
+  }
+
+  #count(error: string): void {
+    const direction = this.#direction;
+    this.#context.metrics.tcpErrors[direction].labels({ direction, error }).inc();
   }
 
   #finish(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#place?.leave();
-    this.#giveUp?.();
-    this.#release();
+    this.#idle?.cancel();
+    const { endpoint } = this.#far;
+    endpoint?.metrics.lasted(this.#context.clock.now() - this.#startedAt);
+    this.#far.release();
     this.#done();
   }
 }

@@ -14,7 +14,7 @@ import { Listener, type Session } from "./listener.ts";
 import { forwardOpaque, refuseOpaque } from "./opaque-forward.ts";
 import type { Resolution, Services } from "./outbound/services.ts";
 import { NamedTarget } from "./outbound/target.ts";
-import { serveDetected, type ServeOpaque } from "./serve.ts";
+import { type OpaqueService, serveDetected } from "./serve.ts";
 
 const NOTHING = Buffer.alloc(0);
 
@@ -136,7 +136,7 @@ class UpstreamSession implements Session {
     const opaque = this.#opaque(resolution);
     this.#session =
       protocol === "opaque"
-        ? opaque(this.#connection, NOTHING, false, this.#done)
+        ? opaque.serve(this.#connection, NOTHING, false, undefined, this.#done)
         : serveDetected(
             this.#connection,
             "outbound",
@@ -148,9 +148,10 @@ class UpstreamSession implements Session {
     if (this.#draining) this.#session.shutdown();
   }
 
-  #opaque(resolution: Resolution): ServeOpaque {
+  #opaque(resolution: Resolution): OpaqueService {
     if (resolution === "timeout") return refuseOpaque(failures.discoveryTimeout.kind, "outbound", this.#context);
-    const key = resolution === "absent" ? undefined : resolution.view.routes[0]?.backends[0]?.backend;
+    const route = resolution === "absent" ? undefined : resolution.router.forBytes;
+    const key = route?.pickBackend(this.#context.random);
     const backend = resolution === "absent" || key === undefined ? undefined : resolution.backend(key);
     if (backend === undefined) return refuseOpaque(failures.unknownService.kind, "outbound", this.#context);
     return forwardOpaque(backend, "outbound", this.#context);

@@ -1,14 +1,22 @@
 /** What becomes of an accepted connection: looked at if need be, then HTTP, or bytes passed through, or refused. */
 import type { Timer } from "../net/clock.ts";
 import type { Connection } from "../net/connection.ts";
-import { type Detection, detectProtocol } from "../protocol/detect.ts";
+import { type Detection, detectProtocol, isGreeting } from "../protocol/detect.ts";
 import type { ProxyContext } from "./context.ts";
+import type { FarSide, FarSideOwner } from "./far-side.ts";
 import { type HttpContext, serveHttp } from "./http-session.ts";
 import type { Session } from "./listener.ts";
 import type { Direction } from "./metrics.ts";
 
 /** Milliseconds that detection waits for the first bytes. Linkerd waits ten times as long (design, decision 10). */
 export const DETECT_TIMEOUT_MS = 1_000;
+
+/**
+ * Milliseconds of a caller's silence after which the server is dialled, to hear whether it speaks first. So a greeting
+ * passes two sidecars in about twice this time instead of twice the time of detection, and where neither side speaks,
+ * the far sidecar's wait runs beside ours. A caller of HTTP has asked long before.
+ */
+export const LISTEN_AHEAD_MS = 50;
 
 /**
  * Milliseconds that a listener which takes nothing but HTTP waits for the first bytes: there is nothing to decide, and
@@ -22,8 +30,19 @@ export const FIRST_BYTES_TIMEOUT_MS = 60_000;
  */
 const OTHER_PROTOCOL = /^[^ \r\n]+ [^ \r\n]+ (?!HTTP)[^ \r\n]+\r?\n/i;
 
-/** Passes bytes through; `first` was read already. */
-export type ServeOpaque = (connection: Connection, first: Buffer, ended: boolean, done: () => void) => Session;
+/** What becomes of connections whose bytes nobody looks at. */
+export interface OpaqueService {
+  /**
+   * Passes bytes through.
+   *
+   * @param first was read already
+   * @param ended so was FIN
+   * @param ahead what `dialAhead` gave, to be used for this connection
+   */
+  serve(connection: Connection, first: Buffer, ended: boolean, ahead: FarSide | undefined, done: () => void): Session;
+  /** Looks for a far side before it is known whether one is needed; undefined if there is none to be had. */
+  dialAhead(owner: FarSideOwner): FarSide | undefined;
+}
 
 /**
  * Detects the protocol and serves accordingly.
@@ -36,20 +55,28 @@ export function serveDetected(
   direction: Direction,
   context: ProxyContext,
   http: HttpContext,
-  opaque: ServeOpaque | undefined,
+  opaque: OpaqueService | undefined,
   done: () => void,
 ): Session {
   return new DetectingSession(connection, direction, context, http, opaque, done);
 }
 
-class DetectingSession implements Session {
+/**
+ *   silent ──LISTEN_AHEAD_MS──▶ listening to the server, too ──▶ decided
+ *      └───────────── first bytes of either, or time ────────────────┘
+ */
+class DetectingSession implements Session, FarSideOwner {
   readonly #connection: Connection;
   readonly #direction: Direction;
   readonly #context: ProxyContext;
   readonly #http: HttpContext;
-  readonly #opaque: ServeOpaque | undefined;
+  readonly #opaque: OpaqueService | undefined;
   readonly #done: () => void;
   readonly #startedAt: number;
+  readonly #serverSpoke: () => void;
+  #aheadTimer: Timer | undefined;
+  #ahead: FarSide | undefined;
+  #over = false;
   /** What was decided on. */
   #session: Session | undefined;
   /** A shutdown was asked for before the first bytes were here. */
@@ -60,7 +87,7 @@ class DetectingSession implements Session {
     direction: Direction,
     context: ProxyContext,
     http: HttpContext,
-    opaque: ServeOpaque | undefined,
+    opaque: OpaqueService | undefined,
     done: () => void,
   ) {
     const { clock } = context;
@@ -73,10 +100,17 @@ class DetectingSession implements Session {
     this.#startedAt = clock.now();
     const timeoutMs = opaque === undefined ? FIRST_BYTES_TIMEOUT_MS : DETECT_TIMEOUT_MS;
     const onClose = (): void => {
+      this.#settle();
+      this.#ahead?.giveUp();
       this.#lastCall?.cancel();
       done();
     };
-    detectProtocol(connection, { timeoutMs, clock, onClose }, (detection) => this.#decide(detection));
+    this.#serverSpoke = detectProtocol(connection, { timeoutMs, clock, onClose }, (detection) =>
+      this.#decide(detection),
+    );
+    if (opaque === undefined) return;
+    // After the poll for input: the caller's bytes may be here, and only we were busy for so long.
+    this.#aheadTimer = clock.after(LISTEN_AHEAD_MS, () => setImmediate(() => this.#listenAhead()));
   }
 
   /** A request may be on its way already, so a connection without one is given a moment. */
@@ -90,20 +124,42 @@ class DetectingSession implements Session {
     else this.#session.destroy();
   }
 
+  onConnected(): void {
+    this.#ahead?.listen();
+  }
+
+  onSpoke(): void {
+    if (this.#ahead !== undefined && isGreeting(this.#ahead.first)) this.#serverSpoke();
+  }
+
+  /** It was dialled on suspicion. If the connection turns out to be opaque, it is tried once more, and then it counts. */
+  onFailed(): void {}
+
+  #listenAhead(): void {
+    if (!this.#over) this.#ahead = this.#opaque?.dialAhead(this);
+  }
+
+  #settle(): void {
+    this.#over = true;
+    this.#aheadTimer?.cancel();
+  }
+
   #decide({ protocol, timedOut, first, ended }: Detection): void {
     const { metrics, clock } = this.#context;
     const direction = this.#direction;
+    this.#settle();
     const result = timedOut ? "read_timeout" : RESULTS[protocol];
     metrics.detections[direction].labels({ direction, result }).inc();
     metrics.detectSeconds[direction].labels({ direction }).observe((clock.now() - this.#startedAt) / 1_000);
     const lastCall = this.#lastCall;
     lastCall?.cancel();
     if (protocol === "http1" || protocol === "http2") {
+      this.#ahead?.giveUp();
       this.#serve(protocol, first, ended);
-    } else if (first.length === 0 && (ended || this.#opaque === undefined)) {
-      this.#close();
     } else if (this.#opaque !== undefined) {
-      this.#session = this.#opaque(this.#connection, first, ended, this.#done);
+      this.#session = this.#opaque.serve(this.#connection, first, ended, this.#ahead, this.#done);
+    } else if (first.length === 0) {
+      this.#close();
     } else {
       this.#refuse(protocol, first, ended);
     }

@@ -1,11 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { basename } from "node:path";
+import { defaultProtocol, PORT_PROTOCOLS } from "../../model/service.ts";
 import { systemClock } from "../../net/clock.ts";
 import { defineCommand, type FlagValues } from "../command.ts";
 import { CONTROL_FLAG, ControlClient } from "../control-client.ts";
 import { UsageError } from "../errors.ts";
 import { painter } from "../output.ts";
-import { parseProtocol } from "../proxy-flags.ts";
+import { DEFAULT_PROTOCOL, parseProtocol } from "../proxy-flags.ts";
 import { onEndSignals, signalExitCode } from "../signals.ts";
 import { LOG_LEVELS, type LogLevel } from "../../telemetry/log.ts";
 import { formatAddress, parseAddress, parseAuthority, parseLabel, parsePort } from "../values.ts";
@@ -34,8 +35,7 @@ const FLAGS = {
   protocol: {
     type: "string",
     value: "PROTOCOL",
-    default: "detect",
-    help: "What is spoken there: detect, http, http2, grpc or opaque",
+    help: `What is spoken there: ${PORT_PROTOCOLS.join(", ")} (default: ${DEFAULT_PROTOCOL})`,
   },
   upstream: {
     type: "string",
@@ -168,6 +168,7 @@ function definitionOf(
   directory: string,
 ): InstanceDefinition {
   const service = flags.service === undefined ? folderLabel(directory) : parseLabel("--service", flags.service);
+  const port = parsePort("--port", flags.port);
   const workload = flags.workload ?? `${service.slice(0, 58)}-${randomBytes(2).toString("hex")}`;
   return {
     namespace: parseLabel("--namespace", flags.namespace),
@@ -178,8 +179,8 @@ function definitionOf(
       ports: [
         {
           name: "http",
-          port: parsePort("--port", flags.port),
-          protocol: parseProtocol("--protocol", flags.protocol),
+          port,
+          protocol: flags.protocol === undefined ? defaultProtocol(port) : parseProtocol("--protocol", flags.protocol),
           env: "PORT",
         },
       ],

@@ -16,6 +16,14 @@ function withPort(more: object): string[] {
   return errors({ ...registrationBody, ports: [{ ...port, ...more }] });
 }
 
+/** The protocol that a port registered under this number gets. */
+function protocolOf(number: number, protocol?: string): string | undefined {
+  const { protocol: _, ...rest } = port as (typeof registrationBody.ports)[number];
+  const given = { ...rest, port: number, ...(protocol === undefined ? {} : { protocol }) };
+  const parsed = parseRegistration("default", "db-1", { ...registrationBody, ports: [given] });
+  return "registration" in parsed ? parsed.registration.ports[0]?.protocol : undefined;
+}
+
 function many(length: number): number[] {
   return Array.from({ length }, (_, i) => i);
 }
@@ -52,6 +60,14 @@ describe("parseRegistration", () => {
     assert.deepEqual(parseRegistration("shop", "price-1", body), {
       registration: { namespace: "shop", name: "price-1", ...body },
     });
+  });
+
+  it("knows a port's protocol by its number, its name or its appProtocol", () => {
+    assert.equal(protocolOf(5432), "opaque");
+    assert.equal(protocolOf(5432, "detect"), "detect");
+    assert.equal(protocolOf(80), "detect");
+    assert.equal(protocolOf(80, "linkerd.io/tcp"), "opaque");
+    assert.equal(protocolOf(80, "kubernetes.io/h2c"), "http2");
   });
 
   it("says what is wrong with each field, all at once", () => {

@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 
 import * as z from "zod";
 
-import { PORT_PROTOCOLS } from "../../model/service.ts";
+import { APP_PROTOCOLS, defaultProtocol, PORT_PROTOCOLS, portProtocol } from "../../model/service.ts";
 import type { Workload } from "../../model/workload.ts";
 
 /** Seconds that a lease may last. */
@@ -65,9 +65,10 @@ const port = z.strictObject({
   service: dnsLabel(),
   name: dnsLabel(),
   port: integer(1, 65_535),
-  protocol: z.enum(PORT_PROTOCOLS as [(typeof PORT_PROTOCOLS)[number], ...(typeof PORT_PROTOCOLS)[number][]], {
-    error: `expected one of ${PORT_PROTOCOLS.join(", ")}`,
-  }),
+  protocol: z
+    .enum([...PORT_PROTOCOLS, ...Object.keys(APP_PROTOCOLS)], { error: `expected one of ${PORT_PROTOCOLS.join(", ")}` })
+    .transform(portProtocol)
+    .optional(),
   address: ipAddress,
   addressPort: integer(1, 65_535),
   meshed: z.boolean({ error: "expected true or false" }),
@@ -93,7 +94,10 @@ const body = z.strictObject(
     weight: integer(1, 4_294_967_295).default(1),
     health: z.enum(HEALTH, { error: `expected one of ${HEALTH.join(", ")}` }).default("healthy"),
     ports: z
-      .array(port, { error: "expected a list of ports" })
+      .array(
+        port.transform((given) => ({ ...given, protocol: given.protocol ?? defaultProtocol(given.port) })),
+        { error: "expected a list of ports" },
+      )
       .max(REGISTRATION_PORTS_MAX, { error: `expected at most ${REGISTRATION_PORTS_MAX} ports` })
       .superRefine((ports, context) => {
         const seen = new Set<string>();

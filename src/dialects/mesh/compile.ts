@@ -1,6 +1,7 @@
 /** From what the author wrote to a complete `MeshFile`: defaults filled in, and what no single field shows checked. */
 import { basename, dirname, resolve } from "node:path";
 
+import { defaultProtocol } from "../../model/service.ts";
 import { closest } from "../closest.ts";
 import type { Diagnostic } from "../diagnostic.ts";
 import { formatPath, type YamlDocument, type YamlPath } from "../yaml-document.ts";
@@ -77,7 +78,8 @@ export class MeshCompiler {
 
   #ports(text: ServiceText, path: YamlPath): MeshFilePort[] {
     if (text.ports === undefined) {
-      return [{ name: "http", port: text.port ?? 80, protocol: text.protocol ?? "detect", env: "PORT" }];
+      const port = text.port ?? 80;
+      return [{ name: "http", port, protocol: text.protocol ?? defaultProtocol(port), env: "PORT" }];
     }
     for (const short of ["port", "protocol"] as const) {
       if (text[short] === undefined) continue;
@@ -98,7 +100,8 @@ export class MeshCompiler {
     }
     name ??= index === 0 ? "http" : `port-${text.port}`;
     const variable = index === 0 ? "PORT" : `PORT_${name.toUpperCase().replaceAll("-", "_")}`;
-    return { name, port: text.port, protocol: text.protocol ?? "detect", env: text.env ?? variable };
+    const protocol = text.protocol ?? defaultProtocol(text.port);
+    return { name, port: text.port, protocol, env: text.env ?? variable };
   }
 
   #unique(ports: readonly MeshFilePort[], field: "name" | "port" | "env", path: YamlPath): void {

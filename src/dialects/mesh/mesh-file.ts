@@ -37,6 +37,7 @@ export interface MeshFilePort {
   readonly name: string;
   /** The port that callers say. Default 80. */
   readonly port: number;
+  /** Default: `defaultProtocol` of the port. */
   readonly protocol: PortProtocol;
   /** The environment variable that tells the program where to listen. Default PORT for the first, PORT_<NAME> for others. */
   readonly env: string;

@@ -17,6 +17,11 @@ function service(...text: string[]): string {
   return lines("services:", "  price:", "    run: node price.ts", ...text.map((line) => `    ${line}`));
 }
 
+/** The protocols of the ports of a service that is described so. */
+function protocols(...text: string[]): string[] | undefined {
+  return parseMeshFile(service(...text), "/w/mesh.yaml").meshFile?.services[0]?.ports.map(({ protocol }) => protocol);
+}
+
 describe("parseMeshFile", () => {
   it("fills in every default", () => {
     const { meshFile, diagnostics } = parseMeshFile(service(), "/work/My Shop/mesh.yaml");
@@ -106,6 +111,23 @@ describe("parseMeshFile", () => {
     });
     assert.deepEqual(meshFile?.services[2]?.ports, []);
     assert.deepEqual(meshFile?.services[2]?.env, common);
+  });
+
+  it("takes well-known ports for opaque, unless told otherwise, and knows appProtocol", () => {
+    assert.deepEqual(protocols("port: 6379"), ["opaque"]);
+    assert.deepEqual(protocols("port: 6379", "protocol: detect"), ["detect"]);
+    assert.deepEqual(protocols("port: 6380"), ["detect"]);
+    assert.deepEqual(protocols("protocol: linkerd.io/opaque"), ["opaque"]);
+    assert.deepEqual(
+      protocols(
+        "ports:",
+        "  - { port: 80 }",
+        "  - { name: sql, port: 5432 }",
+        "  - { name: mail, port: 25, protocol: http }",
+        "  - { name: rpc, port: 90, protocol: kubernetes.io/h2c }",
+      ),
+      ["detect", "opaque", "http", "http2"],
+    );
   });
 
   it("gives the file with its warnings", () => {

@@ -4,7 +4,7 @@
  */
 import * as z from "zod";
 
-import { PORT_PROTOCOLS } from "../../model/service.ts";
+import { APP_PROTOCOLS, OPAQUE_PORTS, PORT_PROTOCOLS, portProtocol } from "../../model/service.ts";
 
 /** Instances of one service. */
 export const INSTANCES_MAX = 100;
@@ -59,10 +59,13 @@ const labels = scalars(
 const portNumber = integer(1, 65_535, "a port number, 1 to 65535");
 
 const protocol = z
-  .enum(PORT_PROTOCOLS as [(typeof PORT_PROTOCOLS)[number], ...(typeof PORT_PROTOCOLS)[number][]], {
+  .enum([...PORT_PROTOCOLS, ...Object.keys(APP_PROTOCOLS)], {
     error: `one of ${PORT_PROTOCOLS.map((name) => `"${name}"`).join(", ")}`,
   })
-  .meta({ description: 'What is spoken there. Default "detect": found out from the first bytes.' });
+  .meta({
+    description: `What is spoken there. Default: "opaque" on the ports ${OPAQUE_PORTS.join(", ")}, else "detect": found out from the first bytes.`,
+  })
+  .transform(portProtocol);
 
 export const portSchema = z.strictObject(
   {

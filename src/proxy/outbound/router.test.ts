@@ -33,6 +33,12 @@ describe("Router", () => {
     assert.equal(taken(routes, request("/other")), "rest");
   });
 
+  it("gives byte streams the first route that asks for nothing of a request", () => {
+    const routes = [route("posts", { method: "POST" }), route("rest", {}), route("never", {})];
+    assert.equal(new Router(routes).forBytes?.route.name, "rest");
+    assert.equal(new Router(routes.slice(0, 1)).forBytes, undefined);
+  });
+
   it("matches paths without their query", () => {
     const routes = [route("exact", { path: { kind: "exact", value: "/a" } })];
     assert.equal(taken(routes, request("/a?b=/c")), "exact");

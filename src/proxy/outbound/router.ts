@@ -27,12 +27,18 @@ export class Router {
     }
     return undefined;
   }
+
+  /** The route of byte streams: the first that asks for nothing that only a request has. */
+  get forBytes(): CompiledRoute | undefined {
+    return this.#routes.find((route) => route.everything);
+  }
 }
 
 class Matcher implements CompiledRoute {
   readonly route: Route;
   readonly timeoutMs: number;
-  readonly #everything: boolean;
+  /** It takes every request. */
+  readonly everything: boolean;
   readonly #path: (value: string) => boolean;
   readonly #headers: readonly { name: string; test: (value: string) => boolean }[];
   readonly #totalWeight: number;
@@ -41,7 +47,7 @@ class Matcher implements CompiledRoute {
     this.route = route;
     this.timeoutMs = route.timeoutMs;
     const { path, method, headers } = route.match;
-    this.#everything = path.kind === "prefix" && path.value === "/" && method === "" && headers.length === 0;
+    this.everything = path.kind === "prefix" && path.value === "/" && method === "" && headers.length === 0;
     this.#path = compile(path);
     this.#headers = headers.map((header: HeaderMatch) => ({
       name: header.name,
@@ -51,7 +57,7 @@ class Matcher implements CompiledRoute {
   }
 
   matches(head: RequestHead): boolean {
-    if (this.#everything) return true;
+    if (this.everything) return true;
     const { method } = this.route.match;
     if (method !== "" && method !== head.method) return false;
     const query = head.path.indexOf("?");
