@@ -48,6 +48,8 @@ describe("a backend's HTTP/2 connections", () => {
       const response = new RecordedResponse();
       backend.open({ ...requestHead("POST", "/a.B/Watch"), version: "2" }, false, response);
       await until("the stream is open", () => streams === 1);
+      // Its acknowledgement of our settings has been heard, which may take only so long.
+      await new Promise((resolve) => sessions[0]?.ping(resolve));
       // In the first interval the server's settings were heard; the second is silent.
       clock.advance(10_000);
       clock.advance(10_000);
