@@ -37,6 +37,7 @@ export const HTTP2_TOKENS = [
   "\x10\x01x\x01y",
   "\x0f\x0d\x015",
   "\x0f\x0d\x010",
+  "\x00\x09:protocol\x09websocket",
   "\x00\x02te\x08trailers",
   "\x00\x07upgrade\x03h2c",
   "\x00\x04host\x01h",
