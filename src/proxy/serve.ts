@@ -28,7 +28,7 @@ export const FIRST_BYTES_TIMEOUT_MS = 60_000;
  * A request line that names another protocol than HTTP ("DESCRIBE rtsp://a/ RTSP/1.0", "INVITE sip:a SIP/2.0", a preface
  * that is not HTTP/2's): an answer in HTTP would be taken for one in that protocol, so the connection is just closed.
  */
-const OTHER_PROTOCOL = /^[^ \r\n]+ [^ \r\n]+ (?!HTTP)[^ \r\n]+\r?\n/i;
+const OTHER_PROTOCOL = /^(?!HTTP\/)[^ \r\n]+ [^ \r\n]+ (?!HTTP)[^ \r\n]+\r?\n/i;
 
 /** What becomes of connections whose bytes nobody looks at. */
 export interface OpaqueService {
