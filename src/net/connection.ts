@@ -193,7 +193,11 @@ export class Connection {
   /** Closes at once with RST, so that the peer cannot take a cut message for a whole one. */
   reset(): void {
     if (this.closed) return;
-    this.#socket.resetAndDestroy();
+    const socket = this.#socket;
+    // While the FIN is on its way to the kernel, libuv refuses to reset (EINVAL), and Node would lose the open handle.
+    const ending = socket.writableEnded && !socket.writableFinished && socket.writableLength === 0;
+    if (ending) socket.once("finish", () => socket.resetAndDestroy());
+    else socket.resetAndDestroy();
   }
 
   /** Closes after what is unsent has left, without waiting for the peer's FIN. */
