@@ -30,7 +30,7 @@ export interface Served2 {
   readonly closed: boolean;
 }
 
-/** Serves what follows the preface. Each request is answered when it is complete, but CONNECT at once: its content waits for that. */
+/** Serves what follows the preface. A request is answered when it is complete, CONNECT at once: its content waits for that. */
 export async function serve2(pieces: readonly Buffer[]): Promise<Served2> {
   const peer = new MemoryConnection();
   const handler = new RecordingHandler();
