@@ -243,8 +243,12 @@ describe("a service whose protocol is to be detected", () => {
   });
 
   it("carries mail from a real client to a server that speaks first", needs("curl"), async (context) => {
-    const received: string[] = [];
-    const application = await rawServer(context, ({ socket }) => smtp(socket, received));
+    const mails: string[][] = [];
+    const application = await rawServer(context, ({ socket }) => {
+      const received: string[] = [];
+      mails.push(received);
+      smtp(socket, received);
+    });
     const { port } = await mesh(context, "detect", application);
     const words = [
       "-sS",
@@ -257,17 +261,21 @@ describe("a service whose protocol is to be detected", () => {
       `smtp://127.0.0.1:${port}/caller`,
     ];
     await output("curl", words, "Subject: hello\r\n\r\nIt came through.\r\n");
-    assert.deepEqual(received, [
-      "EHLO caller",
-      "MAIL FROM:<a@test>",
-      "RCPT TO:<b@test>",
-      "DATA",
-      "Subject: hello",
-      "",
-      "It came through.",
-      ".",
-      "QUIT",
-    ]);
+    // A stranger's connection to a port that was somebody else's a moment ago is none of ours.
+    assert.deepEqual(
+      mails.find(([first]) => first === "EHLO caller"),
+      [
+        "EHLO caller",
+        "MAIL FROM:<a@test>",
+        "RCPT TO:<b@test>",
+        "DATA",
+        "Subject: hello",
+        "",
+        "It came through.",
+        ".",
+        "QUIT",
+      ],
+    );
   });
 
   it("leaves nothing behind, whatever callers and the service do while it is being found out", async (context) => {

@@ -202,6 +202,32 @@ describe("Connection", () => {
     }
   });
 
+  it("resets even while its FIN waits behind bytes that the peer does not take", async () => {
+    const { a, b, fromA, fromB } = await pair();
+    a.resume();
+    a.write(Buffer.alloc(32 * 1024 * 1024));
+    a.end();
+    await new Promise((resolve) => setImmediate(resolve));
+    a.reset();
+    await until("it is closed", () => fromB.events.length > 0);
+    b.resume();
+    await until("the other side sees no whole stream", () => fromA.events.includes("close ECONNRESET"));
+    assert.equal(fromA.events.includes("end"), false);
+  });
+
+  it("resets right behind its own FIN", async () => {
+    const { a, b, fromA, fromB } = await pair();
+    a.resume();
+    b.resume();
+    a.write(Buffer.from("x"));
+    a.end();
+    a.reset();
+    await until("it is closed", () => fromB.events.length > 0 && fromA.events.includes("end"));
+    b.write(Buffer.from("y"));
+    await until("the other side finds nobody", () => fromA.events.length === 2);
+    assert.match(fromA.events[1] ?? "", /^close E/);
+  });
+
   it("connect fails with the cause, once, and can be given up", async () => {
     const port = await listen(() => {});
     servers.pop()?.close();

@@ -134,6 +134,8 @@ describe("a byte stream", () => {
     assert.equal(done, 0);
     clock.advance(OPAQUE_IDLE_MS + QUARTER_MS);
     await until("it is over", () => done === 1);
+    server.peers[0]?.socket.resume();
+    await until("the server sees no whole stream", () => server.peers[0]?.closed === "ECONNRESET");
   });
 
   it("is left alone as long as either side says something within the hour", async (context) => {

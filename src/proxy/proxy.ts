@@ -14,6 +14,8 @@ export interface RunningProxy {
   readonly addresses: TrafficAddresses & { readonly admin: SocketAddress };
   /** Resolves when somebody has asked for a shutdown at the admin listener. */
   readonly shutdownRequested: Promise<void>;
+  /** Connections being served, as far as that can be told. */
+  connections(): Promise<number>;
   /** Stops accepting, finishes what has begun (at most `shutdownGraceMs`), then closes. Idempotent. */
   drain(): Promise<void>;
   /** Cuts everything at once. Idempotent. */
@@ -80,6 +82,10 @@ class Proxy implements RunningProxy {
     });
     this.#carrier = await this.#carry(this.#discovery(this.#admin.address));
     this.#accepting = true;
+  }
+
+  async connections(): Promise<number> {
+    return (await this.#carrier?.connections()) ?? 0;
   }
 
   drain(): Promise<void> {

@@ -1,3 +1,4 @@
+import { systemClock } from "../../net/clock.ts";
 import type { ProxyConfig, SocketAddress } from "../../proxy/config.ts";
 import type { RunningProxy } from "../../proxy/proxy.ts";
 import { Logger } from "../../telemetry/log.ts";
@@ -5,6 +6,7 @@ import { defineCommand } from "../command.ts";
 import { Failure } from "../errors.ts";
 import { parseProxyFlags, PROXY_FLAGS } from "../proxy-flags.ts";
 import { onEndSignals, signalExitCode } from "../signals.ts";
+import { giveBackWhenIdle } from "../start-memory.ts";
 
 export const proxy = defineCommand({
   name: "proxy",
@@ -55,6 +57,7 @@ The first SIGTERM or SIGINT drains: no new work, what is running is finished. A 
           process.exit(signalExitCode(signal));
         },
       });
+      giveBackWhenIdle(systemClock, () => running.connections());
       // Last: who waits for this line may end us at once.
       announce(config, running);
     });
