@@ -102,13 +102,16 @@ describe("Connection", () => {
     b.destroy();
   });
 
-  it("knows both addresses", async () => {
-    const { a, b } = await pair();
+  it("knows its peer, also after the end if it was asked before", async () => {
+    const { a, b, fromA } = await pair();
     assert.equal(a.remoteAddress, "127.0.0.1");
-    assert.equal(a.remotePort, b.localPort);
-    assert.equal(b.remotePort, a.localPort);
-    a.destroy();
+    const { remotePort } = b;
+    assert.ok(remotePort > 0 && remotePort !== a.remotePort);
+    b.resume();
     b.destroy();
+    a.destroy();
+    await until("it is closed", () => fromA.events.includes("close"));
+    assert.deepEqual([b.remoteAddress, b.remotePort], ["127.0.0.1", remotePort]);
   });
 
   it("sends all writes of one turn together and in order, whatever their size", async () => {

@@ -65,11 +65,6 @@ export class Connection {
   /** FIN was asked for with `end`. */
   ended = false;
 
-  readonly remoteAddress: string;
-  readonly remotePort: number;
-  readonly localAddress: string;
-  readonly localPort: number;
-
   readonly #socket: net.Socket;
   readonly #unix: boolean;
   #block: Buffer | undefined;
@@ -91,14 +86,20 @@ export class Connection {
   constructor(socket: net.Socket, unix = false) {
     this.#socket = socket;
     this.#unix = unix;
-    this.remoteAddress = socket.remoteAddress ?? "";
-    this.remotePort = socket.remotePort ?? 0;
-    this.localAddress = socket.localAddress ?? "";
-    this.localPort = socket.localPort ?? 0;
     // The first error tells the cause; what follows it (EPIPE after ECONNRESET) does not.
     socket.on("error", (error) => (this.#error ??= error));
     socket.on("end", () => this.handler.onEnd());
     socket.on("close", () => this.#closed());
+  }
+
+  /** "" once the connection is closed, if nobody has asked before: most never are asked, and each answer is a system call. */
+  get remoteAddress(): string {
+    return this.#socket.remoteAddress ?? "";
+  }
+
+  /** 0 as {@link remoteAddress} is "". */
+  get remotePort(): number {
+    return this.#socket.remotePort ?? 0;
   }
 
   /** Bytes accepted by `write` that the kernel has not taken yet. */

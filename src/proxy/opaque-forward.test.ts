@@ -240,10 +240,10 @@ describe("a byte stream", () => {
   it("has TCP keep-alive towards both sides", async (context) => {
     const server = await rawServer(context);
     const { open } = world(context, {}, server);
-    const { near } = await open("x");
+    const { near, client } = await open("x");
     const peer = await joined(server, 1);
     for (const [local, remote] of [
-      [near.localPort, near.remotePort],
+      [client.remotePort ?? 0, near.remotePort],
       [peer.socket.remotePort ?? 0, server.port],
     ] as const) {
       await until("the keep-alive timer runs", () => timerOf(local, remote) === KEEP_ALIVE_TIMER);

@@ -8,8 +8,6 @@ import { Connection } from "../../src/net/connection.ts";
 class MemorySocket extends EventEmitter {
   remoteAddress = "127.0.0.1";
   remotePort = 1;
-  localAddress = "127.0.0.1";
-  localPort = 2;
   destroyed = false;
 
   paused = true;

@@ -1,7 +1,7 @@
 /** From fields to messages: what a request, a response and trailers must look like (RFC 9113 §8). */
 import type { HeaderList, RequestHead, ResponseHead } from "../exchange.ts";
 import { removeHeader } from "../headers.ts";
-import { isAuthority } from "../http1/syntax.ts";
+import { isAuthority, parseContentLength } from "../http1/syntax.ts";
 import type { HttpLimits } from "../limits.ts";
 import { isConnectTarget, withoutHttp } from "../upgrade.ts";
 import type { FieldSink } from "./hpack/decoder.ts";
@@ -9,9 +9,6 @@ import { ENTRY_OVERHEAD_BYTES } from "./hpack/decoder.ts";
 import { BAD_VALUE, FieldKind, HAS_BLANK, KIND_MASK } from "./hpack/field-kind.ts";
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-/** RFC 9110 §8.6; more digits than this are no length that we could count. */
-const CONTENT_LENGTH = /^[0-9]{1,15}$/;
-const STATUS = /^[1-9][0-9][0-9]$/;
 
 /**
  * Takes the fields of one header block after the other and holds what they make. One per connection.
@@ -125,13 +122,14 @@ export class MessageHead implements FieldSink {
 
   /** The response head that the block makes, or undefined and `flaw` is set. */
   response(): ResponseHead | undefined {
+    const status = parseStatus(this.#status);
     if (this.flaw === "") {
       if (this.#seen !== 1 << FieldKind.status) this.flaw = "response pseudo-header fields are not :status alone";
-      else if (!STATUS.test(this.#status)) this.flaw = ":status is not a number from 100 to 999";
-      else if (this.#status === "101") this.flaw = "status 101, which HTTP/2 does not have";
+      else if (status < 100) this.flaw = ":status is not a number from 100 to 999";
+      else if (status === 101) this.flaw = "status 101, which HTTP/2 does not have";
     }
     if (this.flaw !== "") return undefined;
-    return { status: Number(this.#status), reason: "", headers: this.#headers, upgrade: "" };
+    return { status, reason: "", headers: this.#headers, upgrade: "" };
   }
 
   /** The trailers that the block makes, or undefined and `flaw` is set. */
@@ -210,7 +208,7 @@ export class MessageHead implements FieldSink {
   }
 
   #checkLength(value: string): void {
-    const length = CONTENT_LENGTH.test(value) ? Number(value) : -1;
+    const length = parseContentLength(value);
     if (length < 0) this.flaw = `content-length: ${shown(value)}`;
     else if (this.contentLength >= 0) this.flaw = "more than one content-length";
     else this.contentLength = length;
@@ -243,6 +241,18 @@ export class MessageHead implements FieldSink {
         this.#status = value;
     }
   }
+}
+
+/** Three digits. @returns below 100 if it is anything else, or less than a status */
+function parseStatus(text: string): number {
+  if (text.length !== 3) return 0;
+  let status = 0;
+  for (let i = 0; i < 3; i++) {
+    const digit = text.charCodeAt(i) - 0x30;
+    if (digit < 0 || digit > 9) return 0;
+    status = 10 * status + digit;
+  }
+  return status;
 }
 
 function isMethod(method: string): boolean {
