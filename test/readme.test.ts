@@ -220,7 +220,7 @@ describe("the reference pages", () => {
   });
 
   it("no page names a file that is not there", () => {
-    const sources = ["src", "test", "bench", "scripts"].flatMap((top) =>
+    const sources = ["src", "test", "bench", "fuzz", "scripts"].flatMap((top) =>
       readdirSync(join(root, top), { recursive: true, encoding: "utf8" }).map((file) => `/${top}/${file}`),
     );
     const docs = readdirSync(join(root, "docs")).map((name) => `docs/${name}`);

@@ -30,13 +30,16 @@ export interface Served2 {
   readonly closed: boolean;
 }
 
-/** Serves what follows the preface, each request answered when it is complete. */
+/** Serves what follows the preface. A request is answered when it is complete, CONNECT at once: its content waits for that. */
 export async function serve2(pieces: readonly Buffer[]): Promise<Served2> {
   const peer = new MemoryConnection();
   const handler = new RecordingHandler();
-  handler.answer = ({ stream, body, end }) => {
+  handler.answer = ({ stream, head, body, end }) => {
+    const tunnel = head.method === "CONNECT";
+    const final = { ...responseHead(200, ["content-length", "2"]), upgrade: tunnel ? "connect" : "" };
+    if (tunnel) stream.sendHead(final, false);
     const answer = (): void => {
-      stream.sendHead(responseHead(200, ["content-length", "2"]), false);
+      if (!tunnel) stream.sendHead(final, false);
       stream.sendData(Buffer.from("ok"), true);
     };
     if (end) answer();
