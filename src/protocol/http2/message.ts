@@ -11,7 +11,8 @@ import { BAD_VALUE, FieldKind, HAS_BLANK, KIND_MASK } from "./hpack/field-kind.t
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
 /**
- * Takes the fields of one header block after the other and holds what they make. One per connection.
+ * Takes the fields of one header block after the other and holds what they make. What it gives is the receiver's own, so
+ * it may be asked again.
  *
  * A block that is malformed or too large is taken to its end all the same, since the compression table depends on it, but
  * no more of it is kept.
@@ -114,7 +115,7 @@ export class MessageHead implements FieldSink {
       scheme: connect ? "http" : this.#scheme,
       authority: this.#authority,
       path: this.#path,
-      headers: this.#headers,
+      headers: this.#headers.slice(),
       version: "2",
       upgrade: connect ? "connect" : this.#protocol,
     };
@@ -129,7 +130,7 @@ export class MessageHead implements FieldSink {
       else if (status === 101) this.flaw = "status 101, which HTTP/2 does not have";
     }
     if (this.flaw !== "") return undefined;
-    return { status, reason: "", headers: this.#headers, upgrade: "" };
+    return { status, reason: "", headers: this.#headers.slice(), upgrade: "" };
   }
 
   /** The trailers that the block makes, or undefined and `flaw` is set. */
@@ -138,7 +139,7 @@ export class MessageHead implements FieldSink {
     // Dropped, as in HTTP/1: they would frame or route the message if a receiver merged them (RFC 9110 §6.5.1).
     if (this.contentLength >= 0) removeHeader(this.#headers, "content-length");
     if (this.#host !== undefined) removeHeader(this.#headers, "host");
-    return this.flaw === "" ? this.#headers : undefined;
+    return this.flaw === "" ? this.#headers.slice() : undefined;
   }
 
   #has(kind: number): boolean {

@@ -11,12 +11,12 @@ import { DEFAULT_WINDOW_BYTES, MAX_WINDOW_BYTES, SendScheduler } from "./flow-co
 import { CONTROL_BACKLOG_BYTES_MAX, FrameWriter } from "./frame-writer.ts";
 import { ErrorCode, errorName, SettingId } from "./frames.ts";
 import type { Holder } from "./held-bytes.ts";
-import { HpackDecoder } from "./hpack/decoder.ts";
 import { type FrameMeaning, InboundFrames } from "./inbound-frames.ts";
 import { MessageHead } from "./message.ts";
 import type { Http2Options } from "./options.ts";
 import { Patrol, type Patrolled } from "./patrol.ts";
 import { creditIsDue, ReceiveWindows } from "./receive-windows.ts";
+import { RecentHeads } from "./recent-heads.ts";
 import { errorCodeOf, resetCodeOf } from "./reset-code.ts";
 import { StreamTable } from "./stream-table.ts";
 import type { Http2Stream } from "./stream.ts";
@@ -56,7 +56,7 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning, H
   protected readonly streams = new StreamTable<AnyStream>();
   protected readonly closedStreams = new ClosedStreams();
   /** The fields of the header block received last. */
-  protected readonly head: MessageHead;
+  protected head: MessageHead;
   /** The highest stream of the peer's that was looked at; what GOAWAY tells. */
   protected lastPeerStreamId = 0;
   /** GOAWAY with an error has been sent, or the connection is gone: nothing is read any more. */
@@ -66,7 +66,7 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning, H
 
   readonly #server: boolean;
   readonly #inbound: InboundFrames;
-  readonly #decoder = new HpackDecoder();
+  readonly #heads: RecentHeads;
   readonly #windows: ReceiveWindows;
   readonly #useless: Budget;
   readonly #resets: Budget;
@@ -95,6 +95,7 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning, H
     this.#server = server;
     this.writer = new FrameWriter(connection);
     this.scheduler = new SendScheduler(connection, this.writer, this, options.held);
+    this.#heads = new RecentHeads(limits);
     this.head = new MessageHead(limits);
     this.#inbound = new InboundFrames(this, limits.headBytes, server);
     this.#windows = new ReceiveWindows(options.streamWindowBytes, clock);
@@ -290,11 +291,10 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning, H
     start: number,
     end: number,
   ): void {
-    this.head.begin();
-    const error = this.#decoder.decode(bytes, start, end, this.head);
-    if (error !== undefined) return this.fail(ErrorCode.compressionError, error);
+    const head = this.#heads.read(bytes, start, end, dependsOn === streamId ? "stream depends on itself" : "");
+    if (head === undefined) return this.fail(ErrorCode.compressionError, this.#heads.error);
+    this.head = head;
     const stream = this.streams.get(streamId);
-    if (dependsOn === streamId) this.head.flaw ||= "stream depends on itself";
     if (stream === undefined) this.onUnknownHead(streamId, endStream);
     else if (stream.remoteEnded) this.failStream(stream, ErrorCode.streamClosed, "HEADERS after END_STREAM");
     else this.onStreamHead(stream, endStream);

@@ -44,6 +44,8 @@ export class HpackDecoder implements Cursor {
   readonly #kinds: number[] = [];
   #inserted = 0;
   #evicted = 0;
+  /** Changes with each change of the dynamic table. */
+  version = 0;
 
   // The string read last, and what its characters tell.
   #text = "";
@@ -88,6 +90,7 @@ export class HpackDecoder implements Cursor {
         if (!sizeUpdateAllowed) return "table size update after a field";
         if (size < 0 || size > this.#allowedBytes) return "table size update above what was allowed";
         this.#maxBytes = size;
+        this.version++;
         this.#makeRoom(0);
       } else {
         sizeUpdateAllowed = false;
@@ -169,6 +172,7 @@ export class HpackDecoder implements Cursor {
 
   #insert(name: string, value: string, kind: number): void {
     const size = name.length + value.length + ENTRY_OVERHEAD_BYTES;
+    this.version++;
     this.#makeRoom(size);
     if (size > this.#maxBytes) return;
     const slot = this.#inserted++ & this.#mask;

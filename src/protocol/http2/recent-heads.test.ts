@@ -1,0 +1,110 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+import * as fc from "fast-check";
+
+import type { RequestHead } from "../exchange.ts";
+import { defaultHttpLimits } from "../limits.ts";
+import { HpackDecoder } from "./hpack/decoder.ts";
+import { HpackEncoder } from "./hpack/encoder.ts";
+import { MessageHead } from "./message.ts";
+import { RECENT_BLOCK_BYTES_MAX, RECENT_HEADS_MAX, RecentHeads } from "./recent-heads.ts";
+
+function encode(encoder: HpackEncoder, path: string, fields: readonly (readonly [string, string])[]): Buffer {
+  const block = Buffer.alloc(64 * 1024);
+  encoder.begin(block, 0);
+  encoder.method("GET");
+  encoder.scheme("http");
+  encoder.path(path);
+  encoder.authority("price");
+  for (const [name, value] of fields) encoder.field(name, value, false);
+  return block.subarray(0, encoder.end());
+}
+
+function read(heads: RecentHeads, block: Buffer): MessageHead {
+  const head = heads.read(block, 0, block.length, "");
+  assert.ok(head !== undefined, heads.error);
+  return head;
+}
+
+describe("recent heads", () => {
+  it("are what decoding would have given, whatever came before", () => {
+    const name = fc.constantFrom("accept", "x-a", "x-b", "authorization", "content-length");
+    const field = fc.tuple(name, fc.constantFrom("1", "2", "a rather long value", "x".repeat(2_000)));
+    const message = fc.tuple(fc.constantFrom("/", "/a", "/b?c"), fc.array(field, { maxLength: 4 }));
+    fc.assert(
+      fc.property(fc.array(message, { maxLength: 40 }), fc.array(fc.nat(39), { maxLength: 60 }), (messages, order) => {
+        const encoder = new HpackEncoder();
+        const decoder = new HpackDecoder();
+        const heads = new RecentHeads(defaultHttpLimits);
+        for (const index of order) {
+          const [path, fields] = messages[index % messages.length] ?? ["/", []];
+          const block = encode(encoder, path, fields);
+          const expected = new MessageHead(defaultHttpLimits);
+          assert.equal(decoder.decode(block, 0, block.length, expected), undefined);
+          const head = read(heads, block);
+          assert.deepEqual(head.request(), expected.request());
+          assert.equal(head.contentLength, expected.contentLength);
+          assert.equal(head.flaw, expected.flaw);
+        }
+      }),
+    );
+  });
+
+  it("of the same octets are read once, and each reader has its own list", () => {
+    const heads = new RecentHeads(defaultHttpLimits);
+    const encoder = new HpackEncoder();
+    const fields = [["accept", "*/*"]] as const;
+    // The first block fills the table, the second is made of indices only.
+    read(heads, encode(encoder, "/", fields));
+    const block = encode(encoder, "/", fields);
+    const first = read(heads, block);
+    const request = first.request() as RequestHead;
+    request.headers.push("added", "1");
+    assert.equal(read(heads, block), first);
+    assert.deepEqual((first.request() as RequestHead).headers, ["accept", "*/*"]);
+  });
+
+  it("are forgotten with any change of the table, for the same octets mean something else then", () => {
+    const heads = new RecentHeads(defaultHttpLimits);
+    // Index 62 is the field inserted last.
+    const last = Buffer.from([0x82, 0x86, 0x84, 0xbe]);
+    const insert = (value: string): Buffer => Buffer.from(`\x40\x01x\x01${value}`, "latin1");
+    read(heads, insert("1"));
+    assert.deepEqual(read(heads, last).request()?.headers, ["x", "1"]);
+    assert.deepEqual(read(heads, last).request()?.headers, ["x", "1"]);
+    read(heads, insert("2"));
+    assert.deepEqual(read(heads, last).request()?.headers, ["x", "2"]);
+    // A size update empties the table.
+    read(heads, Buffer.from([0x20]));
+    assert.equal(heads.read(last, 0, last.length, ""), undefined);
+    assert.equal(heads.error, "index out of range");
+  });
+
+  it("are not taken for one that is malformed for another reason", () => {
+    const heads = new RecentHeads(defaultHttpLimits);
+    const block = Buffer.from([0x82, 0x86, 0x84]);
+    const plain = read(heads, block);
+    const flawed = heads.read(block, 0, block.length, "stream depends on itself");
+    assert.equal(flawed?.request(), undefined);
+    assert.equal(flawed?.flaw, "stream depends on itself");
+    assert.equal(read(heads, block), plain);
+    assert.equal(plain.flaw, "");
+  });
+
+  it("are few, and small", () => {
+    const heads = new RecentHeads(defaultHttpLimits);
+    const blockOf = (length: number): Buffer =>
+      Buffer.concat([Buffer.from([0x82, 0x86, 0x04, 0x7f, length - 127]), Buffer.from(`/${"p".repeat(length - 1)}`)]);
+    const blocks = Array.from({ length: RECENT_HEADS_MAX + 1 }, (_, i) => blockOf(130 + i));
+    const [oldest] = blocks.map((block) => read(heads, block));
+    for (const block of blocks.slice(1)) assert.equal(read(heads, block), read(heads, block));
+    assert.notEqual(read(heads, blocks[0] as Buffer), oldest, "forgotten, and read again");
+    const large = new HpackEncoder(0);
+    const block = encode(large, "/", [["x", "y".repeat(RECENT_BLOCK_BYTES_MAX)]]);
+    const head = read(heads, block);
+    read(heads, blocks[1] as Buffer);
+    assert.equal(read(heads, block).request()?.headers[1]?.length, RECENT_BLOCK_BYTES_MAX);
+    assert.ok(head !== undefined);
+  });
+});
