@@ -2,6 +2,7 @@
 import { KIND_MASK, knownNameKind, nameKind, valueFlaws } from "./field-kind.ts";
 import { decodeHuffman, maxDecodedBytes } from "./huffman.ts";
 import { type Cursor, readInteger } from "./integer.ts";
+import { RECENT_VALUE_OCTETS_MAX, RecentValues } from "./recent-values.ts";
 import { learnSensitive } from "./sensitive-names.ts";
 import { STATIC_COUNT, STATIC_FIELDS } from "./static-table.ts";
 
@@ -52,6 +53,9 @@ export class HpackDecoder implements Cursor {
   #textBytes: Buffer = NOTHING;
   #textStart = 0;
   #textEnd = 0;
+  /** Of the value read last. */
+  #flaws = 0;
+  readonly #recent = new RecentValues();
 
   /** @param tableBytes the size of the dynamic table that the peer was told */
   constructor(tableBytes: number = DEFAULT_TABLE_BYTES) {
@@ -137,12 +141,32 @@ export class HpackDecoder implements Cursor {
       name = this.#names[entry & this.#mask] as string;
       kind = (this.#kinds[entry & this.#mask] as number) & KIND_MASK;
     }
-    if (!this.#readString()) return false;
+    if (!this.#readValue(!never)) return false;
     const value = this.#text;
-    kind |= valueFlaws(this.#textBytes, this.#textStart, this.#textEnd);
+    kind |= this.#flaws;
     if (insert) this.#insert(name, value, kind);
     else if (never) learnSensitive(name);
     sink.onField(name, value, kind);
+    return true;
+  }
+
+  /** @param common it may be one that was here before */
+  #readValue(common: boolean): boolean {
+    const { bytes, at } = this;
+    // The usual lengths are one octet (RFC 7541 §5.1).
+    const prefix = at < this.end ? (bytes[at] as number) : 0;
+    const length = prefix & 0x7f;
+    const huffman = prefix >= 0x80;
+    const short = common && length > 0 && length <= RECENT_VALUE_OCTETS_MAX && at + length < this.end;
+    if (short && this.#recent.find(bytes, at + 1, length, huffman)) {
+      this.at = at + 1 + length;
+      this.#text = this.#recent.text;
+      this.#flaws = this.#recent.flaws;
+      return true;
+    }
+    if (!this.#readString()) return false;
+    this.#flaws = valueFlaws(this.#textBytes, this.#textStart, this.#textEnd);
+    if (short) this.#recent.remember(bytes, at + 1, length, huffman, this.#text, this.#flaws);
     return true;
   }
 
