@@ -113,6 +113,13 @@ describe("a stream", () => {
     assert.equal(under.peer.of(FrameType.rstStream).length, 0);
     under.peer.send(frames.windowUpdate(1, 1_000));
     await until("it goes on", () => under.peer.content(1) === "for a patient reader");
+    stream.sendData(Buffer.alloc(2_000), true);
+    await looks(clock, under, 2 * STANDSTILLS_MAX);
+    assert.equal(under.peer.of(FrameType.rstStream).length, 0);
+    // Ended by both: the far ends have left it to us.
+    under.peer.send(frames.data(1, "", Flag.endStream));
+    await looks(clock, under, STANDSTILLS_MAX + 1);
+    assert.equal(await under.peer.reset(1), "ENHANCE_YOUR_CALM");
   });
 
   it("whose announced content does not come is given up, unless we do not read it", async () => {
