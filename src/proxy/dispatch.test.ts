@@ -181,6 +181,15 @@ describe("Dispatch: where a request goes", () => {
     world.last.answer(503, true, ["heddle-unprocessed", "1"]);
     assert.equal(outside.response.head?.status, 503, "no second attempt");
 
+    // That sidecar passes on what its application says, whatever it is.
+    const opaque = new FakeWorld({ protocol: "opaque" });
+    opaque.update({ port: 1, meshed: true }, { port: 2, meshed: true });
+    const beyond = call(opaque);
+    opaque.accept();
+    opaque.last.answer(503, true, ["heddle-unprocessed", "1"]);
+    assert.equal(beyond.response.head?.status, 503, "no second attempt");
+    assert.deepEqual(beyond.response.head?.headers, []);
+
     const inside = new FakeWorld();
     inside.update({ port: 1, meshed: true });
     const { response, stream } = post(inside);

@@ -203,7 +203,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
   onHead(received: ResponseHead, end: boolean): void {
     if (this.done) return;
     const endpoint = this.endpoint as BalancedEndpoint;
-    if (!endpoint.meshed) dropOwnFields(received.headers);
+    if (!endpoint.unpacks) dropOwnFields(received.headers);
     const asked = this.head.upgrade !== "";
     let head = this.#packed ? unpackResponse(received, asked) : received;
     if (head.status < 200 && head.upgrade === "") {
@@ -221,7 +221,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
       head = answer;
     }
     // A failure of gRPC is a 200 that is all of its answer.
-    if (endpoint.meshed && (head.status >= 500 || end) && getHeader(head.headers, UNPROCESSED_HEADER) !== undefined) {
+    if (endpoint.unpacks && (head.status >= 500 || end) && getHeader(head.headers, UNPROCESSED_HEADER) !== undefined) {
       removeHeader(head.headers, UNPROCESSED_HEADER);
       if (this.#mayRepeat() && this.attempts < ATTEMPTS_MAX) {
         const stream = this.#stream;

@@ -36,7 +36,8 @@ export interface EndpointContext {
  */
 export class BalancedEndpoint implements Loaded {
   readonly endpoint: Endpoint;
-  readonly meshed: boolean;
+  /** Its sidecar reads HTTP; behind a port declared opaque it would pass on whatever comes. */
+  readonly unpacks: boolean;
   readonly metrics: EndpointMetrics;
   readonly meter: TcpMeter;
   /** Requests dispatched and not yet answered. */
@@ -45,19 +46,16 @@ export class BalancedEndpoint implements Loaded {
   /** It is no longer one of the service's endpoints. */
   closed = false;
   readonly #context: EndpointContext;
-  /** Its sidecar reads HTTP; behind a port declared opaque it would pass on whatever comes. */
-  readonly #unpacks: boolean;
   readonly #ewma: PeakEwma;
   #failures = 0;
   #rest: Timer | undefined;
 
   constructor(endpoint: Endpoint, context: EndpointContext) {
     this.endpoint = endpoint;
-    this.meshed = endpoint.meshed;
     this.metrics = context.metrics;
     this.meter = context.meter;
     this.#context = context;
-    this.#unpacks = endpoint.meshed && context.protocol !== "opaque";
+    this.unpacks = endpoint.meshed && context.protocol !== "opaque";
     this.#ewma = new PeakEwma(context.clock.now());
   }
 
@@ -67,12 +65,12 @@ export class BalancedEndpoint implements Loaded {
 
   /** Whether HTTP/1 goes to this endpoint packed into HTTP/2. */
   packs(head: RequestHead): boolean {
-    return this.#unpacks && head.version !== "2" && head.method !== "CONNECT";
+    return this.unpacks && head.version !== "2" && head.method !== "CONNECT";
   }
 
   poolFor(head: RequestHead): ConnectionPool {
     const { protocol, http1, http2, tunnels } = this.#context;
-    if (this.#unpacks) return http2;
+    if (this.unpacks) return http2;
     if (head.method === "CONNECT") return tunnels;
     if (protocol === "http") return http1;
     if (protocol === "http2" || protocol === "grpc") return http2;

@@ -32,6 +32,16 @@ function rig(upgrade = "", end = false, words = false): Rig {
 }
 
 describe("an exchange", () => {
+  it("cuts a tunnel whose far side is lost, also for a caller who would have understood words", () => {
+    const { world, server, told } = rig("websocket", false, true);
+    world.last.answer(101, false, [], "websocket");
+    world.last.data("all of the way back", true);
+    world.last.lose("closed");
+    assert.equal(server.trailers, undefined);
+    assert.equal(server.given?.code, "closed");
+    assert.deepEqual(told, ["cut closed"]);
+  });
+
   it("carries both bodies and both trailers", () => {
     const { world, server } = rig();
     server.receiver.onData(Buffer.from("question"), false);

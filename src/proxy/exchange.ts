@@ -146,10 +146,10 @@ class Answer implements ResponseReceiver {
     exchange.over = true;
     const failure = failureOf(cause);
     if (exchange.answered) {
-      const { hop, stream, request, held } = exchange;
+      const { hop, stream, request, held, tunnel } = exchange;
       hop.cut(failure, cause.detail, request);
-      // Nothing said behind bytes that wait for the caller would arrive in time, or ever.
-      if (held || !hop.explainCut(stream, request, failure, cause.detail)) stream.reset(cause);
+      // A tunnel has no words. Nothing said behind bytes that wait for the caller would arrive in time, or ever.
+      if (held || tunnel || !hop.explainCut(stream, request, failure, cause.detail)) stream.reset(cause);
     } else {
       exchange.hop.answer(exchange.stream, exchange.request, failure, cause.detail);
     }

@@ -56,6 +56,24 @@ describe("EndpointMetrics", () => {
     assert.equal(series.length, 1);
     assert.match(series[0] ?? "", /grpc_status="2"\} 983$/);
   });
+
+  it("of an endpoint that is gone are stale in time, those of byte streams included", () => {
+    let now = 0;
+    const metrics = new ProxyMetrics(() => now);
+    const lease = metrics.registry.lease();
+    const endpoint = metrics.endpoint({ direction: "outbound" }, lease);
+    endpoint.answered(200);
+    endpoint.answeredGrpc(200, 0);
+    endpoint.latency(200, 1);
+    endpoint.failed("closed");
+    endpoint.lasted(1);
+    lease.end();
+    // After the end, as a byte stream's last word may be.
+    endpoint.lasted(1);
+    now = SERIES_IDLE_MS;
+    metrics.registry.drop(staleSeries(metrics.registry.snapshot()));
+    assert.doesNotMatch(metrics.registry.expose(), /direction="outbound"(?!\} 0)/);
+  });
 });
 
 describe("TcpMeter", () => {

@@ -279,7 +279,7 @@ export class EndpointMetrics {
 
   /** A byte stream has ended. */
   lasted(milliseconds: number): void {
-    this.#durations ??= this.#metrics.durations.labels(this.#labels);
+    this.#durations ??= this.#metrics.durations.labels(this.#labels, this.#lease);
     this.#durations.observe(milliseconds);
   }
 

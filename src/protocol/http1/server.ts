@@ -179,9 +179,8 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
   }
 
   responseEnded(stream: Http1ServerStream): void {
-    if (stream.tunnel) {
+    if (stream.tunnel && !stream.requestEnded) {
       this.connection.end();
-      if (stream.requestEnded) this.#stream = undefined;
       return;
     }
     this.#stream = undefined;
@@ -377,6 +376,7 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
     if (stream.responseEnded) {
       stream.open = false;
       this.#stream = undefined;
+      this.#linger();
     }
     stream.receiver.onData(EMPTY, true);
   }

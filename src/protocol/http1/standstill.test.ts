@@ -59,4 +59,25 @@ describe("a client of HTTP/1", () => {
     assert.equal(under.peer.wasReset, true);
     assert.equal(under.handler.only.body.reset?.code, "overflow");
   });
+
+  it("that takes nothing of the rest of a tunnel is cut once both ends have ended it, whichever was first", () => {
+    for (const clientFirst of [true, false]) {
+      const under = memoryServer();
+      under.peer.feed("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: chess\r\n\r\n");
+      const { stream } = under.handler.only;
+      stream.sendHead({ ...responseHead(101), upgrade: "chess" }, false);
+      under.peer.block();
+      stream.sendData(Buffer.alloc(1_000), false);
+      looks(under, 3 * STANDSTILLS_MAX);
+      assert.equal(under.peer.destroyed, false, "a tunnel may stand still");
+      if (clientFirst) under.peer.finish();
+      stream.sendData(Buffer.alloc(0), true);
+      if (!clientFirst) under.peer.finish();
+      assert.equal(under.server.active, 0);
+      under.clock.advance(LOOK_MS / 2);
+      assert.equal(under.peer.destroyed, false, "it has time for the rest");
+      looks(under, 1);
+      assert.equal(under.peer.destroyed, true);
+    }
+  });
 });

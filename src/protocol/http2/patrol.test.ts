@@ -100,6 +100,28 @@ describe("a stream", () => {
     await until("it is still there", () => under.peer.content(1) === "at last");
   });
 
+  it("that has become a tunnel is left alone, like every byte stream", async () => {
+    const clock = new VirtualClock();
+    const under = await serverUnderTest({ clock });
+    const connect = [":method", "CONNECT", ":authority", "a.example:80"];
+    under.peer.send(frames.settings([SettingId.initialWindowSize, 0]), frames.headers(1, connect, OPEN));
+    await until("the request is there", () => under.requests.length === 1);
+    const { stream } = under.requests[0] as Served;
+    stream.sendHead({ ...responseHead(200), upgrade: "connect" }, false);
+    stream.sendData(Buffer.from("for a patient reader"), false);
+    await looks(clock, under, 2 * STANDSTILLS_MAX);
+    assert.equal(under.peer.of(FrameType.rstStream).length, 0);
+    under.peer.send(frames.windowUpdate(1, 1_000));
+    await until("it goes on", () => under.peer.content(1) === "for a patient reader");
+    stream.sendData(Buffer.alloc(2_000), true);
+    await looks(clock, under, 2 * STANDSTILLS_MAX);
+    assert.equal(under.peer.of(FrameType.rstStream).length, 0);
+    // Ended by both: the far ends have left it to us.
+    under.peer.send(frames.data(1, "", Flag.endStream));
+    await looks(clock, under, STANDSTILLS_MAX + 1);
+    assert.equal(await under.peer.reset(1), "ENHANCE_YOUR_CALM");
+  });
+
   it("whose announced content does not come is given up, unless we do not read it", async () => {
     const clock = new VirtualClock();
     const under = await serverUnderTest({ clock });

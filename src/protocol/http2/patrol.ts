@@ -93,7 +93,8 @@ export class Patrol {
   }
 
   #lookAt(stream: Http2Stream, sights: Map<Http2Stream, Sight>): void {
-    if (stream.closed) return;
+    // HTTP/1 leaves tunnels alone as well, until both ends have ended them: nobody but us knows of it then.
+    if (stream.closed || (stream.tunnel && !(stream.endGiven && stream.remoteEnded))) return;
     // One in line waits for the connection, not for a window of its own.
     const holds = stream.held !== undefined && !stream.inLine;
     const owesContent = this.#session.owesContent(stream);
