@@ -514,7 +514,9 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
       }
     }
     const { congested, bytesRead, bytesWritten, unsentBytes } = this.connection;
-    const owesBody = this.#state === BODY && !this.#bodyPaused && this.#body.framing === FRAMING_LENGTH;
+    // Who awaits a 100 owes nothing before it (RFC 9110 §10.1.1).
+    const awaits100 = this.#stream?.awaits100 === true;
+    const owesBody = this.#state === BODY && !this.#bodyPaused && !awaits100 && this.#body.framing === FRAMING_LENGTH;
     const owes = this.#state !== TUNNEL && (congested || owesBody);
     if (this.#standstill.look(owes ? bytesRead + bytesWritten - unsentBytes : -1)) this.#giveUp(congested);
     if (!this.connection.closed) this.#idleTimer = clock.after(wait, () => this.#checkIdle());

@@ -45,6 +45,16 @@ describe("a client of HTTP/1", () => {
     assert.equal(paused.peer.text(), "");
   });
 
+  it("may be silent as long as it awaits a 100", () => {
+    const under = memoryServer();
+    under.peer.feed(POST.replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n"));
+    looks(under, 3 * STANDSTILLS_MAX);
+    assert.equal(under.peer.text(), "");
+    under.handler.only.stream.sendHead(responseHead(100), false);
+    looks(under, 2 * STANDSTILLS_MAX);
+    assert.match(under.peer.text(), /^HTTP\/1\.1 100 .*HTTP\/1\.1 408 /s);
+  });
+
   it("that takes nothing of its answer is cut, and may wait for one as long as it likes", () => {
     const under = memoryServer();
     under.peer.feed(GET);

@@ -4,8 +4,8 @@
  * A window that never changes is wrong on one side or the other: small, it holds a fast stream over a slow link to one
  * window per round trip; large, every reader that stops leaves that much of its stream with us. So a stream begins small,
  * and its window doubles with each credit as long as half of it is used up within a second by a reader that did not have
- * to wait for a second. It is halved where the reader waited or the stream has become slow. No PING is needed for that, as gRPC's
- * estimate does: what counts is not the round trip, but that the octets do not stay here.
+ * to wait for a second. It is halved where the reader waited or the stream has become slow. No PING is needed for that, as
+ * in gRPC's estimate: what counts is not the round trip, but that the octets do not stay here.
  *
  * All streams of a connection share what they may have above their first window, so that a thousand readers which were fast
  * once and then all stop leave us with a known number of octets.

@@ -20,6 +20,8 @@ export type FromWorker =
   | { readonly kind: "refused"; readonly message: string; readonly code: string }
   | { readonly kind: "done"; readonly id: number; readonly report: Report | undefined }
   | { readonly kind: "watch"; readonly watch: number; readonly authority: string }
+  /** What was told of this watch has been taken in. */
+  | { readonly kind: "heard"; readonly watch: number }
   | { readonly kind: "unwatch"; readonly watch: number };
 
 /** How a worker is at one moment. */

@@ -21,7 +21,13 @@ class FakeDiscovery implements Discovery {
 }
 
 /** Both ends, joined by what threads would do to messages. */
-function rig(): { discovery: FakeDiscovery; relay: DiscoveryRelay; relayed: RelayedDiscovery; deliver: () => void } {
+function rig(): {
+  discovery: FakeDiscovery;
+  relay: DiscoveryRelay;
+  relayed: RelayedDiscovery;
+  underway: readonly (() => void)[];
+  deliver: () => void;
+} {
   const discovery = new FakeDiscovery();
   const underway: (() => void)[] = [];
   const relayed: RelayedDiscovery = new RelayedDiscovery((message) => {
@@ -35,7 +41,7 @@ function rig(): { discovery: FakeDiscovery; relay: DiscoveryRelay; relayed: Rela
   const deliver = (): void => {
     for (let next = underway.shift(); next !== undefined; next = underway.shift()) next();
   };
-  return { discovery, relay, relayed, deliver };
+  return { discovery, relay, relayed, underway, deliver };
 }
 
 function recorder(): ServiceWatcher & { readonly heard: (ServiceView | "unknown")[] } {
@@ -90,6 +96,25 @@ describe("discovery across threads", () => {
     leave();
     deliver();
     assert.deepEqual([price.heard, discovery.watchers.size], [[], 0]);
+  });
+
+  it("keeps the newest for a worker that does not listen, and nothing else", () => {
+    const { discovery, relayed, deliver, underway } = rig();
+    const price = recorder();
+    relayed.watch("price", price);
+    deliver();
+    for (let port = 1; port <= 100; port++) {
+      discovery.watchers.get("price")?.onView({ ...view, port: { ...view.port, port } });
+    }
+    assert.equal(underway.length, 1);
+    deliver();
+    assert.deepEqual(
+      price.heard.map((heard) => (heard === "unknown" ? heard : heard.port.port)),
+      [1, 100],
+    );
+    discovery.watchers.get("price")?.onUnknown();
+    deliver();
+    assert.equal(price.heard.at(-1), "unknown");
   });
 
   it("ends all watches of a worker that is gone", () => {

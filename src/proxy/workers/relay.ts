@@ -5,7 +5,7 @@
 import type { Discovery, ServiceWatcher } from "../../model/discovery.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 
-type Asked = Extract<FromWorker, { readonly kind: "watch" | "unwatch" }>;
+type Asked = Extract<FromWorker, { readonly kind: "watch" | "heard" | "unwatch" }>;
 type Told = Extract<ToWorker, { readonly kind: "view" | "unknown" }>;
 
 /** The worker's end. How much is followed at once is bounded by who asks (`SERVICES_MAX`). */
@@ -32,14 +32,25 @@ export class RelayedDiscovery implements Discovery {
     const watcher = this.#watchers.get(message.watch);
     if (message.kind === "view") watcher?.onView(message.view);
     else watcher?.onUnknown();
+    this.#post({ kind: "heard", watch: message.watch });
   }
+}
+
+/**
+ * What one worker follows. One message is under way at a time, and of what comes meanwhile only the newest is kept: to a
+ * worker that is stuck, changes must not pile up.
+ */
+interface Watch {
+  end: () => void;
+  underWay: boolean;
+  newest: Told | undefined;
 }
 
 /** The main thread's end, for one worker. */
 export class DiscoveryRelay {
   readonly #discovery: Discovery;
   readonly #post: (message: Told) => void;
-  readonly #watches = new Map<number, () => void>();
+  readonly #watches = new Map<number, Watch>();
 
   constructor(discovery: Discovery, post: (message: Told) => void) {
     this.#discovery = discovery;
@@ -47,22 +58,40 @@ export class DiscoveryRelay {
   }
 
   asked(message: Asked): void {
-    const { watch } = message;
-    if (message.kind === "watch") {
-      const end = this.#discovery.watch(message.authority, {
-        onView: (view) => this.#post({ kind: "view", watch, view }),
-        onUnknown: () => this.#post({ kind: "unknown", watch }),
-      });
-      this.#watches.set(watch, end);
-    } else {
-      this.#watches.get(watch)?.();
-      this.#watches.delete(watch);
+    const id = message.watch;
+    if (message.kind === "watch") return this.#begin(id, message.authority);
+    const watch = this.#watches.get(id);
+    // What was told last may be heard after the end.
+    if (watch === undefined) return;
+    if (message.kind === "unwatch") {
+      this.#watches.delete(id);
+      watch.end();
+      return;
     }
+    const { newest } = watch;
+    watch.newest = undefined;
+    watch.underWay = newest !== undefined;
+    if (newest !== undefined) this.#post(newest);
   }
 
   /** The worker is gone. */
   close(): void {
-    for (const end of this.#watches.values()) end();
+    for (const { end } of this.#watches.values()) end();
     this.#watches.clear();
+  }
+
+  #begin(id: number, authority: string): void {
+    const watch: Watch = { end: () => {}, underWay: false, newest: undefined };
+    // First, because discovery may know the answer and say it at once.
+    this.#watches.set(id, watch);
+    const tell = (message: Told): void => {
+      if (watch.underWay) watch.newest = message;
+      else this.#post(message);
+      watch.underWay = true;
+    };
+    watch.end = this.#discovery.watch(authority, {
+      onView: (view) => tell({ kind: "view", watch: id, view }),
+      onUnknown: () => tell({ kind: "unknown", watch: id }),
+    });
   }
 }
