@@ -40,7 +40,8 @@ export class FrameReader {
   /** A torn frame header or frame, or empty. */
   #torn: Buffer = NOTHING;
   #tornBytes = 0;
-  readonly #tornHeader = Buffer.alloc(FRAME_HEADER_BYTES);
+  /** Only once a header has been torn: most connections never see one. */
+  #tornHeader: Buffer | undefined;
   #content = 0;
   #padding = 0;
 
@@ -110,13 +111,14 @@ export class FrameReader {
     let offset = from;
     let at = from + FRAME_HEADER_BYTES;
     if (this.#tornBytes > 0 || at > end) {
+      const torn = (this.#tornHeader ??= Buffer.alloc(FRAME_HEADER_BYTES));
       const count = Math.min(FRAME_HEADER_BYTES - this.#tornBytes, end - from);
-      chunk.copy(this.#tornHeader, this.#tornBytes, from, from + count);
+      chunk.copy(torn, this.#tornBytes, from, from + count);
       this.#tornBytes += count;
       at = from + count;
       if (this.#tornBytes < FRAME_HEADER_BYTES) return at;
       this.#tornBytes = 0;
-      header = this.#tornHeader;
+      header = torn;
       offset = 0;
     }
     this.begun++;

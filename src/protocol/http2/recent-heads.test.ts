@@ -9,7 +9,7 @@ import { HpackDecoder } from "./hpack/decoder.ts";
 import { HpackEncoder } from "./hpack/encoder.ts";
 import { writeInteger } from "./hpack/integer.ts";
 import { MessageHead } from "./message.ts";
-import { RECENT_BLOCK_BYTES_MAX, RECENT_HEADS_MAX, RecentHeads } from "./recent-heads.ts";
+import { BEFORE_HEADS_ARE_KEPT, RECENT_BLOCK_BYTES_MAX, RECENT_HEADS_MAX, RecentHeads } from "./recent-heads.ts";
 
 function encode(encoder: HpackEncoder, path: string, fields: readonly (readonly [string, string])[]): Buffer {
   const block = Buffer.alloc(64 * 1024);
@@ -28,7 +28,20 @@ function read(heads: RecentHeads, block: Buffer): MessageHead {
   return head;
 }
 
+/** So much was sent that heads are kept. */
+function warm(): RecentHeads {
+  const heads = new RecentHeads(defaultHttpLimits);
+  for (let i = 0; i < BEFORE_HEADS_ARE_KEPT; i++) read(heads, withPath(200 + i));
+  return heads;
+}
+
 describe("recent heads", () => {
+  it("are not kept of a connection that has sent few", () => {
+    const heads = new RecentHeads(defaultHttpLimits);
+    const blocks = Array.from({ length: BEFORE_HEADS_ARE_KEPT }, () => read(heads, withPath(130)));
+    assert.equal(new Set(blocks).size, 1, "one place, used again and again");
+  });
+
   it("are what decoding would have given, whatever came before", () => {
     const name = fc.constantFrom("accept", "x-a", "x-b", "authorization", "content-length");
     const field = fc.tuple(name, fc.constantFrom("1", "2", "a rather long value", "x".repeat(2_000)));
@@ -53,7 +66,7 @@ describe("recent heads", () => {
   });
 
   it("of the same octets are read once, and each reader has its own list", () => {
-    const heads = new RecentHeads(defaultHttpLimits);
+    const heads = warm();
     const encoder = new HpackEncoder();
     const fields = [["accept", "*/*"]] as const;
     // The first block fills the table, the second is made of indices only.
@@ -67,7 +80,7 @@ describe("recent heads", () => {
   });
 
   it("are forgotten with any change of the table, for the same octets mean something else then", () => {
-    const heads = new RecentHeads(defaultHttpLimits);
+    const heads = warm();
     // Index 62 is the field inserted last.
     const last = Buffer.from([0x82, 0x86, 0x84, 0xbe]);
     read(heads, insert("1"));
@@ -82,7 +95,7 @@ describe("recent heads", () => {
   });
 
   it("are not taken for one that is malformed for another reason", () => {
-    const heads = new RecentHeads(defaultHttpLimits);
+    const heads = warm();
     const block = Buffer.from([0x82, 0x86, 0x84]);
     const plain = read(heads, block);
     const flawed = heads.read(block, 0, block.length, "stream depends on itself");
@@ -93,7 +106,7 @@ describe("recent heads", () => {
   });
 
   it("are few, and small", () => {
-    const heads = new RecentHeads(defaultHttpLimits);
+    const heads = warm();
     const blocks = Array.from({ length: RECENT_HEADS_MAX + 1 }, (_, i) => withPath(130 + i));
     for (const block of blocks) read(heads, block);
     const last = blocks.at(-1) as Buffer;

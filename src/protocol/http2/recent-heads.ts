@@ -13,6 +13,9 @@ import { MessageHead } from "./message.ts";
 /** Blocks remembered: enough for a head and its trailers in a few variants. */
 export const RECENT_HEADS_MAX = 4;
 
+/** Blocks that a connection must have sent before any is remembered: one that sends few is to stay small. */
+export const BEFORE_HEADS_ARE_KEPT = 8;
+
 /** Octets of a block that is worth remembering. */
 export const RECENT_BLOCK_BYTES_MAX = 512;
 
@@ -42,7 +45,8 @@ export class RecentHeads {
   /** The next block is read into this one. */
   #spare: MessageHead;
   #next = 0;
-  #misses = 0;
+  /** Blocks in a row that were not seen before. The first few count as none. */
+  #misses = -BEFORE_HEADS_ARE_KEPT;
 
   constructor(limits: HttpLimits) {
     this.#limits = limits;
@@ -83,7 +87,8 @@ export class RecentHeads {
   }
 
   #isWorthIt(): boolean {
-    return ++this.#misses <= MISSES_TOLERATED || this.#misses % MISSES_TOLERATED === 0;
+    if (++this.#misses <= 0) return false;
+    return this.#misses <= MISSES_TOLERATED || this.#misses % MISSES_TOLERATED === 0;
   }
 
   #remember(head: MessageHead, bytes: Buffer, start: number, length: number): void {

@@ -67,12 +67,13 @@ export class HpackEncoder {
   #at = 0;
 
   #names = new Map<string, NameSlot>();
-  readonly #status = new NameSlot(":status", Policy.index);
-  readonly #method = new NameSlot(":method", Policy.index);
-  readonly #scheme = new NameSlot(":scheme", Policy.index);
-  readonly #authority = new NameSlot(":authority", Policy.index);
-  readonly #path = new NameSlot(":path", Policy.index);
-  readonly #protocol = new NameSlot(":protocol", Policy.index);
+  // Each side of a connection needs some of these, and most connections hardly any.
+  #status: NameSlot | undefined;
+  #method: NameSlot | undefined;
+  #scheme: NameSlot | undefined;
+  #authority: NameSlot | undefined;
+  #path: NameSlot | undefined;
+  #protocol: NameSlot | undefined;
 
   readonly #allowedBytes: number;
   #maxBytes: number;
@@ -139,30 +140,30 @@ export class HpackEncoder {
   method(value: string): void {
     if (value === "GET") this.#block[this.#at++] = 0x82;
     else if (value === "POST") this.#block[this.#at++] = 0x83;
-    else this.#encode(this.#method, value);
+    else this.#encode((this.#method ??= pseudo(":method")), value);
   }
 
   scheme(value: string): void {
     if (value === "http") this.#block[this.#at++] = 0x86;
     else if (value === "https") this.#block[this.#at++] = 0x87;
-    else this.#encode(this.#scheme, value);
+    else this.#encode((this.#scheme ??= pseudo(":scheme")), value);
   }
 
   authority(value: string): void {
-    this.#encode(this.#authority, value);
+    this.#encode((this.#authority ??= pseudo(":authority")), value);
   }
 
   path(value: string): void {
-    this.#encode(this.#path, value);
+    this.#encode((this.#path ??= pseudo(":path")), value);
   }
 
   protocol(value: string): void {
-    this.#encode(this.#protocol, value);
+    this.#encode((this.#protocol ??= pseudo(":protocol")), value);
   }
 
   status(value: number): void {
     if (value === 200) this.#block[this.#at++] = 0x88;
-    else this.#encode(this.#status, String(value));
+    else this.#encode((this.#status ??= pseudo(":status")), String(value));
   }
 
   /**
@@ -268,6 +269,10 @@ export class HpackEncoder {
       this.#values[place] = "";
     }
   }
+}
+
+function pseudo(name: string): NameSlot {
+  return new NameSlot(name, Policy.index);
 }
 
 function policyOf(lower: string): number {

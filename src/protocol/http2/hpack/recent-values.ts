@@ -9,8 +9,13 @@
 /** Places; a value has one, where it ousts the value before. A power of two. */
 export const RECENT_VALUES_MAX = 16;
 
+/** Values that a connection must have sent before any is kept: one that sends few is to stay small. */
+export const BEFORE_VALUES_ARE_KEPT = 32;
+
 /** Octets of a value, as it is encoded, that is kept. */
 export const RECENT_VALUE_OCTETS_MAX = 64;
+
+const NONE: never[] = [];
 
 export class RecentValues {
   /** What `find` has found. */
@@ -20,9 +25,10 @@ export class RecentValues {
   /** The encoded octets, {@link RECENT_VALUE_OCTETS_MAX} for each place. Only once there is something to keep. */
   #octets: Buffer | undefined;
   /** Of the encoded octets, negative if they are Huffman-coded; 0: nothing. */
-  readonly #lengths: number[] = [];
-  readonly #texts: string[] = [];
-  readonly #flaws: number[] = [];
+  #lengths: number[] = NONE;
+  #texts: string[] = NONE;
+  #flaws: number[] = NONE;
+  #sent = 0;
 
   /** @param length of the encoded value in `bytes`, 1 to {@link RECENT_VALUE_OCTETS_MAX} */
   find(bytes: Buffer, start: number, length: number, huffman: boolean): boolean {
@@ -40,12 +46,11 @@ export class RecentValues {
   /** What was not found, and what it turned out to be. */
   remember(bytes: Buffer, start: number, length: number, huffman: boolean, text: string, flaws: number): void {
     if (this.#octets === undefined) {
+      if (++this.#sent <= BEFORE_VALUES_ARE_KEPT) return;
       this.#octets = Buffer.allocUnsafe(RECENT_VALUES_MAX * RECENT_VALUE_OCTETS_MAX);
-      for (let i = 0; i < RECENT_VALUES_MAX; i++) {
-        this.#lengths.push(0);
-        this.#texts.push("");
-        this.#flaws.push(0);
-      }
+      this.#lengths = Array.from({ length: RECENT_VALUES_MAX }, () => 0);
+      this.#texts = Array.from({ length: RECENT_VALUES_MAX }, () => "");
+      this.#flaws = Array.from({ length: RECENT_VALUES_MAX }, () => 0);
     }
     const place = placeOf(bytes, start, length);
     bytes.copy(this.#octets, place * RECENT_VALUE_OCTETS_MAX, start, start + length);
