@@ -45,12 +45,14 @@ export function detectProtocol(
   return () => detector.serverSpoke();
 }
 
+const NOTHING: Buffer = Buffer.alloc(0);
+
 class Detector implements ConnectionHandler {
   readonly #connection: Connection;
   readonly #options: DetectOptions;
   readonly #done: (detection: Detection) => void;
   readonly #timer: Timer;
-  #first: Buffer = Buffer.alloc(0);
+  #first = NOTHING;
   #decided = false;
 
   constructor(connection: Connection, options: DetectOptions, done: (detection: Detection) => void) {

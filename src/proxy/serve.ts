@@ -73,7 +73,7 @@ class DetectingSession implements Session, FarSideOwner {
   readonly #opaque: OpaqueService | undefined;
   readonly #done: () => void;
   readonly #startedAt: number;
-  readonly #serverSpoke: () => void;
+  #serverSpoke: (() => void) | undefined;
   #aheadTimer: Timer | undefined;
   #ahead: FarSide | undefined;
   #over = false;
@@ -129,7 +129,7 @@ class DetectingSession implements Session, FarSideOwner {
   }
 
   onSpoke(): void {
-    if (this.#ahead !== undefined && isGreeting(this.#ahead.first)) this.#serverSpoke();
+    if (this.#ahead !== undefined && isGreeting(this.#ahead.first)) this.#serverSpoke?.();
   }
 
   /** It was dialled on suspicion. If the connection turns out to be opaque, it is tried once more, and then it counts. */
@@ -142,6 +142,9 @@ class DetectingSession implements Session, FarSideOwner {
   #settle(): void {
     this.#over = true;
     this.#aheadTimer?.cancel();
+    // What looked at the first bytes, and these themselves, are not to be kept as long as the connection.
+    this.#aheadTimer = undefined;
+    this.#serverSpoke = undefined;
   }
 
   #decide({ protocol, timedOut, first, ended }: Detection): void {

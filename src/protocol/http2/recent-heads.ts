@@ -37,8 +37,8 @@ class Recent {
 }
 
 export class RecentHeads {
-  /** What broke the compression, after `read` answered undefined. */
-  error = "";
+  /** The head read last. */
+  head: MessageHead;
   readonly #limits: HttpLimits;
   readonly #decoder = new HpackDecoder();
   readonly #recent: Recent[] = [];
@@ -51,28 +51,29 @@ export class RecentHeads {
   constructor(limits: HttpLimits) {
     this.#limits = limits;
     this.#spare = new MessageHead(limits);
+    this.head = this.#spare;
   }
 
   /**
-   * @param flaw what makes the head in `bytes[start, end)` malformed, whatever it says, or ""
-   * @returns the head, valid until the next call; undefined if the table is lost: see `error`
+   * Reads the head in `bytes[start, end)`, which is then `head`, until the next one is read.
+   *
+   * @param flaw what makes it malformed, whatever it says, or ""
+   * @returns undefined, or what broke the compression: the table is lost
    */
-  read(bytes: Buffer, start: number, end: number, flaw: string): MessageHead | undefined {
+  read(bytes: Buffer, start: number, end: number, flaw: string): string | undefined {
     const { version } = this.#decoder;
     const length = end - start;
     const known = flaw === "" ? this.#find(bytes, start, length, version) : undefined;
-    if (known !== undefined) return known;
-    const head = this.#spare;
+    this.head = known ?? this.#spare;
+    if (known !== undefined) return undefined;
+    const { head } = this;
     head.begin();
     const error = this.#decoder.decode(bytes, start, end, head);
-    if (error !== undefined) {
-      this.error = error;
-      return undefined;
-    }
     head.flaw ||= flaw;
+    if (error !== undefined) return error;
     const plain = head.flaw === "" && !head.tooLarge && length <= RECENT_BLOCK_BYTES_MAX;
     if (plain && this.#decoder.version === version && this.#isWorthIt()) this.#remember(head, bytes, start, length);
-    return head;
+    return undefined;
   }
 
   #find(bytes: Buffer, start: number, length: number, version: number): MessageHead | undefined {

@@ -12,7 +12,7 @@ import { CONTROL_BACKLOG_BYTES_MAX, FrameWriter } from "./frame-writer.ts";
 import { ErrorCode, errorName, SettingId } from "./frames.ts";
 import type { Holder } from "./held-bytes.ts";
 import { type FrameMeaning, InboundFrames } from "./inbound-frames.ts";
-import { MessageHead } from "./message.ts";
+import type { MessageHead } from "./message.ts";
 import type { Http2Options } from "./options.ts";
 import { Patrol, type Patrolled } from "./patrol.ts";
 import { creditIsDue, ReceiveWindows } from "./receive-windows.ts";
@@ -55,8 +55,6 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning, H
   protected readonly writer: FrameWriter;
   protected readonly streams = new StreamTable<AnyStream>();
   protected readonly closedStreams = new ClosedStreams();
-  /** The fields of the header block received last. */
-  protected head: MessageHead;
   /** The highest stream of the peer's that was looked at; what GOAWAY tells. */
   protected lastPeerStreamId = 0;
   /** GOAWAY with an error has been sent, or the connection is gone: nothing is read any more. */
@@ -96,7 +94,6 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning, H
     this.writer = new FrameWriter(connection);
     this.scheduler = new SendScheduler(connection, this.writer, this, options.held);
     this.#heads = new RecentHeads(limits);
-    this.head = new MessageHead(limits);
     this.#inbound = new InboundFrames(this, limits.headBytes, server);
     this.#windows = new ReceiveWindows(options.streamWindowBytes, clock);
     this.#useless = new Budget(USELESS_FRAMES_MAX, FORGIVEN_PER_SECOND, clock);
@@ -104,6 +101,11 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning, H
     this.#resets = new Budget(resets, FORGIVEN_PER_SECOND, clock);
     this.#patrol = new Patrol(clock, this, connection, this.scheduler, this.streams, this.closedStreams);
     connection.handler = this;
+  }
+
+  /** The fields of the header block received last. */
+  protected get head(): MessageHead {
+    return this.#heads.head;
   }
 
   /** Exchanges that have not ended. */
@@ -291,9 +293,9 @@ export abstract class Http2Session implements ConnectionHandler, FrameMeaning, H
     start: number,
     end: number,
   ): void {
-    const head = this.#heads.read(bytes, start, end, dependsOn === streamId ? "stream depends on itself" : "");
-    if (head === undefined) return this.fail(ErrorCode.compressionError, this.#heads.error);
-    this.head = head;
+    const flaw = dependsOn === streamId ? "stream depends on itself" : "";
+    const error = this.#heads.read(bytes, start, end, flaw);
+    if (error !== undefined) return this.fail(ErrorCode.compressionError, error);
     const stream = this.streams.get(streamId);
     if (stream === undefined) this.onUnknownHead(streamId, endStream);
     else if (stream.remoteEnded) this.failStream(stream, ErrorCode.streamClosed, "HEADERS after END_STREAM");
