@@ -36,11 +36,13 @@ describe("MariaDB, which speaks first", needs("mariadb", "mariadbd", "mariadb-in
         .map(([name, port]) => {
           const data = join(folder, `${name}`);
           const install = "mariadb-install-db --no-defaults --auth-root-authentication-method=normal --skip-test-db";
+          // Under its name only when it is whole, so that a start after one that was cut short begins anew.
+          const fresh = `${data}.new`;
           return [
             `  ${name}:`,
             `    port: ${port}`,
             `    run: |`,
-            `      [ -e ${data} ] || ${AS_OTHER}${install} --datadir=${data} > ${data}.log 2>&1 || exit 1`,
+            `      [ -e ${data} ] || { rm -rf ${fresh}; ${AS_OTHER}${install} --datadir=${fresh} > ${data}.log 2>&1 && mv ${fresh} ${data}; } || exit 1`,
             `      exec ${AS_OTHER}mariadbd --no-defaults --datadir=${data} --socket=${data}.sock --port="$PORT" ${settings} 2>> ${data}.log`,
           ].join("\n");
         })
