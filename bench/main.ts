@@ -29,7 +29,7 @@ async function measureAll(options: Options): Promise<Report> {
   const progress = (text: string): void => void process.stderr.write(`${elapsed(startedAt)} ${text}\n`);
   const about = `${options.works.join(", ")}: about ${Math.ceil(estimate(options) / 60)} min`;
   progress(tools.missing.length === 0 ? about : `${about}, less what is missing (${tools.missing.join(", ")})`);
-  let backends = new Backends(tools.path("nginx"), folder);
+  let backends = new Backends(tools, folder);
   const sections: Section[] = [];
   const failed: string[] = [];
   for (const work of options.works) {
@@ -47,7 +47,7 @@ async function measureAll(options: Options): Promise<Report> {
       failed.push(work);
       sections.push({ title: `${work}: failed`, columns: [], rows: [], notes: [reason] });
       await stopAll();
-      backends = new Backends(tools.path("nginx"), folder);
+      backends = new Backends(tools, folder);
     }
   }
   return { about: aboutRun(tools, startedAt, before, load), sections, failed };

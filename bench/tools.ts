@@ -9,6 +9,7 @@ const TOOLS = {
   haproxy: { package: "haproxy", version: ["-v"] },
   nginx: { package: "nginx-light", version: ["-v"] },
   nghttpx: { package: "nghttp2-proxy", version: ["--version"] },
+  nghttpd: { package: "nghttp2-server", version: ["--version"] },
   h2load: { package: "nghttp2-client", version: ["--version"] },
   wrk: { package: "wrk", version: ["-v"] },
   strace: { package: "strace", version: ["--version"] },
