@@ -1,0 +1,38 @@
+/**
+ * Who a workload is: a SPIFFE id (spiffe.io, SPIFFE-ID §2), and the same in the form that Linkerd gives to names in
+ * certificates, so that documents written for either match.
+ */
+
+/** Of a mesh that says nothing else: Linkerd's and Istio's default. */
+export const DEFAULT_TRUST_DOMAIN = "cluster.local";
+/** The service account of a workload that says nothing else. */
+export const DEFAULT_SERVICE_ACCOUNT = "default";
+
+export interface WorkloadIdentity {
+  /** A DNS name in lower case: "cluster.local". */
+  readonly trustDomain: string;
+  /** DNS labels. */
+  readonly namespace: string;
+  readonly serviceAccount: string;
+}
+
+/** "spiffe://cluster.local/ns/shop/sa/price" */
+export function spiffeId({ trustDomain, namespace, serviceAccount }: WorkloadIdentity): string {
+  return `spiffe://${trustDomain}/ns/${namespace}/sa/${serviceAccount}`;
+}
+
+/** Takes one of ours apart; undefined if it is none of this form. */
+export function parseSpiffeId(text: string): WorkloadIdentity | undefined {
+  const match = /^spiffe:\/\/([a-z0-9._-]{1,255})\/ns\/([a-z0-9-]{1,63})\/sa\/([a-z0-9.-]{1,253})$/.exec(text);
+  if (match === null) return undefined;
+  const [, trustDomain = "", namespace = "", serviceAccount = ""] = match;
+  return { trustDomain, namespace, serviceAccount };
+}
+
+/**
+ * "price.shop.serviceaccount.identity.linkerd.cluster.local": Linkerd's name of the same workload. It is also what a
+ * sidecar says in the TLS server name when it means this workload's sidecar, and not TLS of the application's own.
+ */
+export function linkerdName({ trustDomain, namespace, serviceAccount }: WorkloadIdentity): string {
+  return `${serviceAccount}.${namespace}.serviceaccount.identity.linkerd.${trustDomain}`;
+}
