@@ -39,6 +39,18 @@ export interface StatRow {
   readonly failures: number;
 }
 
+/** The fields of linkerd's `viz edges -o json`; identities are linkerd's names in full, "" where there was no TLS. */
+export interface EdgeRow {
+  readonly src: string;
+  readonly src_namespace: string;
+  readonly dst: string;
+  readonly dst_namespace: string;
+  readonly client_id: string;
+  readonly server_id: string;
+  /** "" if it is secured. */
+  readonly no_tls_reason: string;
+}
+
 export interface EndpointRow {
   readonly namespace: string;
   readonly service: string;
@@ -68,6 +80,13 @@ export interface WorkloadRegistration extends Omit<Workload, "name" | "namespace
 export interface WorkloadRow extends WorkloadRegistration {
   readonly name: string;
   readonly namespace: string;
+}
+
+export interface WindowQuery {
+  readonly windowSeconds: number;
+  readonly by: "service" | "workload";
+  /** undefined: all. */
+  readonly namespace?: string;
 }
 
 /** An answer of the control plane that is an error. */
@@ -109,11 +128,12 @@ export class ControlClient {
   }
 
   /** @param windowSeconds over how long rates and quantiles are taken */
-  async stat(query: { windowSeconds: number; by: "service" | "workload"; namespace?: string }): Promise<StatRow[]> {
-    const { windowSeconds, by, namespace } = query;
-    const parameters = new URLSearchParams({ window: `${windowSeconds}s`, by });
-    if (namespace !== undefined) parameters.set("namespace", namespace);
-    return (await this.#request("GET", `/api/v1/stat?${parameters.toString()}`)) as StatRow[];
+  async stat(query: WindowQuery): Promise<StatRow[]> {
+    return (await this.#request("GET", `/api/v1/stat?${windowParameters(query)}`)) as StatRow[];
+  }
+
+  async edges(query: WindowQuery): Promise<EdgeRow[]> {
+    return (await this.#request("GET", `/api/v1/edges?${windowParameters(query)}`)) as EdgeRow[];
   }
 
   async endpoints(namespace?: string): Promise<EndpointRow[]> {
@@ -169,6 +189,12 @@ export class ControlClient {
 }
 
 const WHERE_IT_IS = "If it is elsewhere, say --control HOST:PORT or set HEDDLE_CONTROL.";
+
+function windowParameters({ windowSeconds, by, namespace }: WindowQuery): string {
+  const parameters = new URLSearchParams({ window: `${windowSeconds}s`, by });
+  if (namespace !== undefined) parameters.set("namespace", namespace);
+  return parameters.toString();
+}
 
 function workloadPath(namespace: string, name: string): string {
   return `/api/v1/workloads/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;

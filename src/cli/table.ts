@@ -23,6 +23,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/stat.ts")).stat,
   },
   {
+    name: "edges",
+    summary: "Show who calls whom, and whether it is secured",
+    load: async () => (await import("./commands/edges.ts")).edges,
+  },
+  {
     name: "endpoints",
     summary: "List the addresses that serve each service, and the ports of their sidecars",
     load: async () => (await import("./commands/endpoints.ts")).endpoints,

@@ -11,6 +11,7 @@ import { isAllowedHost } from "./host-check.ts";
 import { parseRegistration, type Registration } from "./sources/registration.ts";
 import { type Registry, WORKLOADS_MAX } from "./sources/registry.ts";
 import type { SourceStatus } from "./sources/source.ts";
+import type { EdgeQuery, EdgeRow } from "./stat/edges.ts";
 import type { StatQuery, StatRow } from "./stat/stat-table.ts";
 import { WINDOW_MAX_MS } from "./stat/window.ts";
 
@@ -31,6 +32,7 @@ export interface ApiState {
   readonly nodes: () => readonly NodeStatus[];
   readonly sources: () => readonly SourceStatus[];
   readonly stat: (query: StatQuery) => readonly StatRow[];
+  readonly edges: (query: EdgeQuery) => readonly EdgeRow[];
   /** The Prometheus text. */
   readonly metrics: () => string;
   /** An exception that is our own mistake. */
@@ -73,7 +75,14 @@ export function createApi(state: ApiState): Api {
   });
   app.get("/api/v1/proxies", (c) => c.json(state.nodes()));
   app.get("/api/v1/sources", (c) => c.json(state.sources()));
-  app.get("/api/v1/stat", (c) => c.json(state.stat(statQuery(c))));
+  app.get("/api/v1/stat", (c) => {
+    knownParameters(c, ["window", "namespace", "service", "by"]);
+    return c.json(state.stat({ ...windowQuery(c), service: c.req.query("service") }));
+  });
+  app.get("/api/v1/edges", (c) => {
+    knownParameters(c, ["window", "namespace", "by"]);
+    return c.json(state.edges(windowQuery(c)));
+  });
 
   app.get("/api/v1/workloads", (c) => c.json(state.registry.all().toSorted(byName)));
   app.get("/api/v1/workloads/:namespace/:name", (c) => {
@@ -155,18 +164,21 @@ function endpointRows(mesh: Mesh, namespace: string | undefined, service: string
   return rows;
 }
 
-function statQuery(c: Context): StatQuery {
-  knownParameters(c, ["window", "namespace", "service", "by"]);
+function windowQuery(c: Context): Omit<StatQuery, "service"> {
   const by = c.req.query("by") ?? "service";
   if (by !== "service" && by !== "workload") {
     throw new ApiError("bad-query", `by: expected service or workload; found "${by}"`);
   }
+  return { by, windowMs: windowOf(c), namespace: c.req.query("namespace") };
+}
+
+function windowOf(c: Context): number {
   const window = c.req.query("window");
   const windowMs = window === undefined ? WINDOW_DEFAULT_MS : durationMs(window);
   if (windowMs === undefined || windowMs < WINDOW_MIN_MS || windowMs > WINDOW_MAX_MS) {
     throw new ApiError("bad-query", `window: expected a time from 1s to 10m, like 60s; found "${window}"`);
   }
-  return { by, windowMs, namespace: c.req.query("namespace"), service: c.req.query("service") };
+  return windowMs;
 }
 
 function durationMs(text: string): number | undefined {

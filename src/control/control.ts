@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:http";
 
 import { getRequestListener } from "@hono/node-server";
 
-import { DEFAULT_TRUST_DOMAIN } from "../model/identity.ts";
+import { DEFAULT_TRUST_DOMAIN, linkerdName } from "../model/identity.ts";
 import { openPolicy } from "../model/inbound-policy.ts";
 import { systemClock } from "../net/clock.ts";
 import type { Logger } from "../telemetry/log.ts";
@@ -21,7 +21,9 @@ import { RegistryStore } from "./sources/registry-store.ts";
 import { Registry } from "./sources/registry.ts";
 import type { SourceStatus } from "./sources/source.ts";
 import { Scraper } from "./stat/scraper.ts";
-import { StatTable } from "./stat/stat-table.ts";
+import { edgeRows } from "./stat/edges.ts";
+import { SeriesTable } from "./stat/series-table.ts";
+import { StatTable, type Subject } from "./stat/stat-table.ts";
 import { VERSION } from "./version.ts";
 import { listenXds } from "./xds-server.ts";
 
@@ -115,6 +117,7 @@ async function start(
     { name: "registrations", kind: "registry", state: "ok", loadedAt, diagnostics: [] },
   ];
   const table = new StatTable();
+  const series = new SeriesTable();
   const metrics = new ControlMetrics(() => {
     const nodes = ads.nodes();
     const { services, endpoints } = publisher.mesh;
@@ -122,7 +125,7 @@ async function start(
       connectedProxies: nodes.length,
       registeredWorkloads: registry.size,
       measuredWorkloads: table.size,
-      samplesRefused: table.refused,
+      samplesRefused: table.refused + series.refused,
       services: services.length,
       endpoints: [...endpoints.values()].reduce((sum, list) => sum + list.length, 0),
       sources: new Map(sources().map(({ name, state }) => [name, state === "ok"])),
@@ -158,6 +161,7 @@ async function start(
     nodes: () => ads.nodes(),
     sources,
     stat: (query) => table.rows(query, publisher.mesh, clock.now()),
+    edges: (query) => edgeRows(series, query, clock.now(), (caller) => identityOf(registry, caller)),
     metrics: () => metrics.registry.expose(),
     onInternalError: (error, path) => logger.error("a request to the API failed", { path, reason: error.stack }),
   });
@@ -183,7 +187,9 @@ async function start(
       metrics.scrapes.inc();
       metrics.malformedLines.inc(sample.malformed);
       const ageMs = sample.startedAt === 0 ? undefined : Date.now() - sample.startedAt * 1_000;
-      table.add(target, sample, clock.now(), ageMs);
+      // Whoever has no service serves nobody.
+      if (target.service !== "") table.add(target, sample, clock.now(), ageMs);
+      series.add(target, sample.series, clock.now(), ageMs);
     },
     onFailure: (target, reason) => {
       metrics.scrapeFailures.labels({ reason }).inc();
@@ -201,6 +207,12 @@ async function start(
     workloads: registry.size,
   });
   return { apiAddress, xdsAddress: xds.address };
+}
+
+/** Linkerd's name of whom a workload proves to be; "" for nobody. */
+function identityOf(registry: Registry, { namespace, workload }: Subject): string {
+  const serviceAccount = registry.get(namespace, workload)?.serviceAccount ?? "";
+  return serviceAccount === "" ? "" : linkerdName({ trustDomain: DEFAULT_TRUST_DOMAIN, namespace, serviceAccount });
 }
 
 async function openStore(folder: string, registry: Registry, logger: Logger): Promise<RegistryStore> {
