@@ -387,7 +387,7 @@ const bad: readonly [what: string, text: string, ...expected: string[]][] = [
   [
     "an authorizer's port beyond the last",
     'policy: { authorizers: [{ name: a, address: "host:65536" }] }\nservices: { a: { run: x } }\n',
-    '1:45: policy.authorizers[0].address: expected a port number, 1 to 65535, behind the colon; found "host:65536"',
+    '1:45: policy.authorizers[0].address: expected host:port, like "127.0.0.1:9191"; found "host:65536"',
   ],
   [
     "an authorizer that is called like another",

@@ -155,11 +155,11 @@ export const authorizerSchema = z.strictObject(
     name: leaf(/^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$/, 253, 'the name that policies say, like "opa"').meta({
       description: "What provider.name of Istio's AuthorizationPolicy names.",
     }),
-    address: leaf(/^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[1-9]\d{0,4}$/, 259, 'host:port, like "127.0.0.1:9191"')
-      .refine((value) => Number(value.slice(value.lastIndexOf(":") + 1)) <= 65_535, {
-        error: "a port number, 1 to 65535, behind the colon",
-      })
-      .meta({ description: "Where the server speaks envoy.service.auth.v3 over gRPC without TLS." }),
+    address: leaf(
+      /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])$/,
+      259,
+      'host:port, like "127.0.0.1:9191"',
+    ).meta({ description: "Where the server speaks envoy.service.auth.v3 over gRPC without TLS." }),
     timeout: leaf(/^/, 32, TIMEOUT)
       .refine((value) => (parseDuration(value) ?? 0) >= 1 && (parseDuration(value) ?? 0) <= 60_000, { error: TIMEOUT })
       .optional()
