@@ -64,6 +64,10 @@ export class Connection {
   whenClosed: ((error: Error | undefined) => void) | undefined;
   /** FIN was asked for with `end`. */
   ended = false;
+  /** The SPIFFE id that the peer has proved by TLS of the mesh; "" if none. */
+  peerIdentity = "";
+  /** The TLS server name that the peer asked for; "" if none. */
+  sni = "";
 
   readonly #socket: net.Socket;
   readonly #unix: boolean;
