@@ -3,8 +3,8 @@ import { createServer, type Server } from "node:http";
 
 import { getRequestListener } from "@hono/node-server";
 
-import { DEFAULT_TRUST_DOMAIN, linkerdName } from "../model/identity.ts";
-import { openPolicy } from "../model/inbound-policy.ts";
+import { defaultMeshPolicy } from "../dialects/mesh/mesh-file.ts";
+import { linkerdName } from "../model/identity.ts";
 import { systemClock } from "../net/clock.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { AdsServer } from "../xds/server.ts";
@@ -14,11 +14,12 @@ import { closeServer, ControlStartError, listen } from "./listen.ts";
 import { buildMesh } from "./mesh-builder.ts";
 import { MeshPublisher } from "./mesh-publisher.ts";
 import { ControlMetrics } from "./metrics.ts";
-import { Policies } from "./policies.ts";
+import { Policies, policySettings } from "./policies.ts";
 import { scrapeTargets } from "./scrape-targets.ts";
 import { FileSource } from "./sources/file-source.ts";
 import { RegistryStore } from "./sources/registry-store.ts";
 import { Registry } from "./sources/registry.ts";
+import { ResourceSource } from "./sources/resource-source.ts";
 import type { SourceStatus } from "./sources/source.ts";
 import { Scraper } from "./stat/scraper.ts";
 import { edgeRows } from "./stat/edges.ts";
@@ -83,7 +84,9 @@ async function start(
   let ready = false;
   let xdsAddress = "";
 
-  const policies = new Policies(() => openPolicy);
+  const policies = new Policies(logger);
+  const documents = new ResourceSource({ clock, logger, onChange: () => publisher.changed() });
+  const trustDomain = (): string => documents.basis?.settings.trustDomain ?? defaultMeshPolicy.trustDomain;
   const ads = new AdsServer({ logger, version: VERSION });
   const publisher = new MeshPublisher({
     clock,
@@ -92,7 +95,7 @@ async function start(
       buildMesh(
         files.flatMap(({ meshFile }) => meshFile ?? []),
         registry.all(),
-        { trustDomain: DEFAULT_TRUST_DOMAIN, policyOf: policies.forOneBuild() },
+        { trustDomain: trustDomain(), policyOf: policies.forOneBuild(documents.basis) },
       ),
     publish: (mesh) => {
       ads.setMesh(mesh);
@@ -109,11 +112,17 @@ async function start(
     },
   });
   const files = [...new Set(options.files)].map(
-    (file) => new FileSource({ file, clock, logger, onChange: () => publisher.changed() }),
+    (file) => new FileSource({ file, clock, logger, onChange: () => fileChanged() }),
   );
+  function fileChanged(): void {
+    publisher.changed();
+    requestDocuments(documents, files);
+    void documents.refresh();
+  }
   const loadedAt = new Date().toISOString();
   const sources = (): SourceStatus[] => [
     ...files.map((file) => file.status),
+    ...documents.statuses,
     { name: "registrations", kind: "registry", state: "ok", loadedAt, diagnostics: [] },
   ];
   const table = new StatTable();
@@ -144,11 +153,14 @@ async function start(
     cleanups.push(() => opened.close());
     store = opened;
   }
+  cleanups.push(() => documents.close());
   // After the store, so that what it writes last is still there.
   cleanups.push(() =>
     files.reduce<Promise<void>>((before, file) => before.then(() => file.close()), Promise.resolve()),
   );
   for (const file of files) await file.start();
+  requestDocuments(documents, files);
+  await documents.start();
   // So that the first question is answered from everything known.
   void publisher.mesh;
 
@@ -161,7 +173,7 @@ async function start(
     nodes: () => ads.nodes(),
     sources,
     stat: (query) => table.rows(query, publisher.mesh, clock.now()),
-    edges: (query) => edgeRows(series, query, clock.now(), (caller) => identityOf(registry, caller)),
+    edges: (query) => edgeRows(series, query, clock.now(), (caller) => identityOf(registry, trustDomain(), caller)),
     metrics: () => metrics.registry.expose(),
     onInternalError: (error, path) => logger.error("a request to the API failed", { path, reason: error.stack }),
   });
@@ -209,10 +221,20 @@ async function start(
   return { apiAddress, xdsAddress: xds.address };
 }
 
+/** What all mesh files say together; nothing as long as it is not known what one of them says. */
+function requestDocuments(documents: ResourceSource, files: readonly FileSource[]): void {
+  const known = files.flatMap(({ meshFile }) => meshFile ?? []);
+  if (known.length < files.length) return;
+  documents.request({
+    groups: known.map(({ resourcePaths, namespace }) => ({ paths: resourcePaths, namespace })),
+    settings: policySettings(known[0]?.policy ?? defaultMeshPolicy),
+  });
+}
+
 /** Linkerd's name of whom a workload proves to be; "" for nobody. */
-function identityOf(registry: Registry, { namespace, workload }: Subject): string {
+function identityOf(registry: Registry, trustDomain: string, { namespace, workload }: Subject): string {
   const serviceAccount = registry.get(namespace, workload)?.serviceAccount ?? "";
-  return serviceAccount === "" ? "" : linkerdName({ trustDomain: DEFAULT_TRUST_DOMAIN, namespace, serviceAccount });
+  return serviceAccount === "" ? "" : linkerdName({ trustDomain, namespace, serviceAccount });
 }
 
 async function openStore(folder: string, registry: Registry, logger: Logger): Promise<RegistryStore> {

@@ -1,6 +1,7 @@
 /** One sidecar: puts the parts together, starts them, drains them. */
 import type { Discovery } from "../model/discovery.ts";
 import { type Clock, systemClock } from "../net/clock.ts";
+import { compilePolicy } from "../policy/policy.ts";
 import { exposition, mergeSnapshots, staleSeries } from "../telemetry/exposition.ts";
 import { Logger, type LogLevel } from "../telemetry/log.ts";
 import { MetricsRegistry } from "../telemetry/metrics.ts";
@@ -139,7 +140,7 @@ class Proxy implements RunningProxy {
   }
 
   #discovery(admin: SocketAddress): Discovery {
-    const { control, workload, namespace, service } = this.#config;
+    const { control, workload, namespace, service, inbound } = this.#config;
     if (control === undefined) {
       this.#discovered = true;
       return nothing;
@@ -150,6 +151,7 @@ class Proxy implements RunningProxy {
       logger: this.#logger,
       clock: this.#clock,
       random: Math.random,
+      checkPolicy: (policy) => inbound.forEach(({ port }) => compilePolicy(policy, port)),
     });
     this.#xds.onConnectionChange = (connected) => (this.#discovered ||= connected);
     if (needsPolicy(this.#config)) {
