@@ -115,6 +115,9 @@ export const NOT_YET: Readonly<Record<string, readonly string[]>> = {
 /** Documents in the lists (`kind: List`) of one file. */
 export const LIST_ITEMS_MAX = 1_000;
 
+/** Characters of a line that tell HCL from YAML. */
+const HCL_LOOKED_AT = 256;
+
 export interface ParsedResources {
   readonly resources: readonly Resource[];
   /** In the order of the text. If one of them is an error, the file as a whole is of no use. */
@@ -128,7 +131,7 @@ export interface ParsedResources {
  * @param namespace the namespace of documents that say none, as kubectl takes that of its context
  */
 export function parseResources(text: string, file: string, namespace = "default"): ParsedResources {
-  if (file.endsWith(".hcl") || /^[\s]*Kind\s*=\s*"/m.test(text)) {
+  if (file.endsWith(".hcl") || isHcl(text)) {
     const message = "not supported: HCL; Consul's entries are read as YAML and JSON";
     const hint = "consul config read prints an entry as JSON";
     return { resources: [], diagnostics: [{ severity: "error", file, line: 1, column: 1, field: "", message, hint }] };
@@ -148,6 +151,19 @@ export function parseResources(text: string, file: string, namespace = "default"
   }
   diagnostics.sort((a, b) => a.line - b.line || a.column - b.column);
   return { resources, diagnostics };
+}
+
+/** Consul's own language, by the first line that is no comment. */
+function isHcl(text: string): boolean {
+  let start = 0;
+  while (start < text.length) {
+    const found = text.indexOf("\n", start);
+    const end = found < 0 ? text.length : found;
+    const line = text.slice(start, Math.min(end, start + HCL_LOOKED_AT)).trimStart();
+    if (line !== "" && !line.startsWith("#") && !line.startsWith("//")) return /^Kind\s*=/.test(line);
+    start = end + 1;
+  }
+  return false;
 }
 
 /** The document itself, or what it lists (`kind: List`, as kubectl writes it). */

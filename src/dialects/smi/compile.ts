@@ -45,14 +45,12 @@ function rulesOf(resources: ResourceSet, one: Target, target: PolicyTarget, sett
 
 /** What a rule is about, in any of these ways; none, if it names what is not there. */
 function traffic(resources: ResourceSet, rule: TrafficRule, namespace: string, target: PolicyTarget): Clause[] {
-  const named = ({ origin }: { readonly origin: { readonly name: string; readonly namespace: string } }): boolean =>
-    origin.name === rule.name && origin.namespace === namespace;
   if (rule.kind === "TCPRoute") {
-    const route = resources.of("specs.smi-spec.io/TCPRoute").find(named);
+    const route = resources.find("specs.smi-spec.io/TCPRoute", namespace, rule.name);
     if (route === undefined) return [];
     return [route.spec.ports.length === 0 ? [] : ports(route.spec.ports, target)];
   }
-  const group = resources.of("specs.smi-spec.io/HTTPRouteGroup").find(named);
+  const group = resources.find("specs.smi-spec.io/HTTPRouteGroup", namespace, rule.name);
   const matches = group?.spec.matches ?? [];
   return matches
     .filter(({ name }) => rule.matches.length === 0 || rule.matches.includes(name))
