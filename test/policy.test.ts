@@ -10,6 +10,7 @@ import * as grpc from "@grpc/grpc-js";
 import { WebSocket, WebSocketServer } from "ws";
 
 import { DEFAULT_POLICIES, NO_DOCUMENT, openPolicy } from "../src/model/inbound-policy.ts";
+import { VirtualClock } from "../src/net/virtual-clock.ts";
 import { type Application, startApplication } from "./support/application.ts";
 import { metricSum } from "./support/mesh.ts";
 import { from, onPath, policedSidecar, policyOf, rule } from "./support/policed.ts";
@@ -144,6 +145,30 @@ describe("HTTP under a policy", () => {
     assert.equal(error?.code, grpc.status.PERMISSION_DENIED);
     assert.match(error?.details ?? "", /^HED1015: /);
     assert.equal(app.requests, 0);
+  });
+});
+
+describe("a rate limit", () => {
+  it("answers 429 and RESOURCE_EXHAUSTED, and forgets nothing when something else changes", async (context) => {
+    const app = await application(context);
+    const clock = new VirtualClock();
+    const { origin } = rule("allow", "slowly");
+    const policy = { ...openPolicy, rateLimits: [{ origin, ports: [80], total: 3, identity: 2, overrides: [] }] };
+    const sidecar = await policedSidecar(context, { applicationPort: app.port, policy, clock });
+    const statuses = async (): Promise<number[]> => {
+      const answers = [await sidecar.get("/"), await sidecar.get("/"), await sidecar.get("/")];
+      return answers.map(({ status }) => status);
+    };
+    assert.deepEqual(await statuses(), [200, 200, 429]);
+    sidecar.set({ ...policy, defaultPolicy: "audit" });
+    const refused = await sidecar.get("/");
+    assert.equal(refused.headers["heddle-error"], "HED1017 rate_limited");
+    assert.match(refused.body, /an unknown caller at 127.0.0.1 may send 2 requests per second, by .* shop\/slowly/);
+    clock.advance(1_000);
+    assert.deepEqual(await statuses(), [200, 200, 429]);
+    const labels = ['scope="identity"', 'ratelimit_name="slowly"'];
+    assert.equal(metricSum(await sidecar.metrics(), "inbound_http_local_ratelimit_total", ...labels), 3);
+    assert.equal(app.requests, 4);
   });
 });
 

@@ -18,7 +18,7 @@ export interface Decision {
 export function decisionOf(
   policy: DefaultPolicy,
   clusterNetworks: readonly string[],
-  origin: Origin = NO_DOCUMENT,
+  origin: Origin = { ...NO_DOCUMENT, name: policy },
 ): Decision {
   if (policy === "all-unauthenticated") return { rules: [], otherwise: { action: "allow", origin } };
   if (policy === "deny" || policy === "audit") return { rules: [], otherwise: { action: policy, origin } };

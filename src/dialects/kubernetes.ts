@@ -1,7 +1,7 @@
 /** What documents written for Kubernetes have in common: metadata, label selectors, networks. */
-import { BlockList, isIP } from "node:net";
 
 import type { Network } from "../model/inbound-policy.ts";
+import { inNetwork, parseNetwork } from "../model/network.ts";
 import {
   accepted,
   defaulted,
@@ -127,34 +127,10 @@ function labelOf(labels: Readonly<Record<string, string>>, name: string): string
   return Object.hasOwn(labels, name) ? labels[name] : undefined;
 }
 
-export interface Cidr {
-  readonly family: "ipv4" | "ipv6";
-  readonly address: string;
-  readonly prefix: number;
-}
-
-/** Takes "10.0.0.0/8" or "::1" apart; undefined if it is neither. */
-export function parseCidr(value: string): Cidr | undefined {
-  const match = /^([0-9a-fA-F.:]{2,45})(?:\/(\d{1,3}))?$/.exec(value);
-  const address = match?.[1] ?? "";
-  const version = isIP(address);
-  if (version === 0) return undefined;
-  const bits = version === 4 ? 32 : 128;
-  const prefix = match?.[2] === undefined ? bits : Number(match[2]);
-  return prefix > bits ? undefined : { family: version === 4 ? "ipv4" : "ipv6", address, prefix };
-}
-
-function within(inner: Cidr, outer: Cidr): boolean {
-  if (inner.family !== outer.family || inner.prefix < outer.prefix) return false;
-  const list = new BlockList();
-  list.addSubnet(outer.address, outer.prefix, outer.family);
-  return list.check(inner.address, inner.family);
-}
-
 export const cidr: Shape<string> = {
   read(node) {
     const { value } = node;
-    if (typeof value === "string" && parseCidr(value) !== undefined) return { value };
+    if (typeof value === "string" && parseNetwork(value) !== undefined) return { value };
     return node.unexpected('an address or a network like "10.0.0.0/8" or "::1"');
   },
 };
@@ -163,12 +139,14 @@ export const cidr: Shape<string> = {
 export const network: Shape<Network> = mapping(
   { cidr: required(cidr), except: defaulted(list("a list of networks", cidr), []) },
   ({ cidr: whole, except }, node) => {
-    const outer = parseCidr(whole);
-    except.forEach((text, i) => {
-      const inner = parseCidr(text);
+    const outer = parseNetwork(whole);
+    except.forEach((written, i) => {
+      const inner = parseNetwork(written);
       if (outer === undefined || inner === undefined) return;
-      if (within(outer, inner)) node.at("except", i).error(`${text} leaves nothing of ${whole}`);
-      else if (!within(inner, outer)) node.at("except", i).error(`${text} is not in ${whole}`);
+      const outside = inner.bits < outer.bits || !inNetwork(inner.address, outer);
+      if (inner.bits <= outer.bits && inNetwork(outer.address, inner)) {
+        node.at("except", i).error(`${written} leaves nothing of ${whole}`);
+      } else if (outside) node.at("except", i).error(`${written} is not in ${whole}`);
     });
   },
 );

@@ -1,4 +1,5 @@
 /** All documents of a mesh together: what one file alone does not show is checked here. */
+import { crossCheck } from "./cross-check.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import type { Resource, ResourceOf, ResourceType } from "./resource.ts";
 
@@ -9,11 +10,13 @@ export interface ResourceSet {
   /** In the order of files and of documents in them: where a dialect lets the oldest win, the first one does. */
   readonly all: readonly Resource[];
   of<T extends ResourceType>(type: T): readonly ResourceOf<T>[];
+  find<T extends ResourceType>(type: T, namespace: string, name: string): ResourceOf<T> | undefined;
 }
 
 class Resources implements ResourceSet {
   readonly all: readonly Resource[];
   readonly #byType = new Map<ResourceType, Resource[]>();
+  readonly #byName = new Map<string, Resource>();
 
   constructor(all: readonly Resource[]) {
     this.all = all;
@@ -21,12 +24,22 @@ class Resources implements ResourceSet {
       const known = this.#byType.get(resource.type);
       if (known === undefined) this.#byType.set(resource.type, [resource]);
       else known.push(resource);
+      const key = nameKey(resource.type, resource.origin.namespace, resource.origin.name);
+      if (!this.#byName.has(key)) this.#byName.set(key, resource);
     }
   }
 
   of<T extends ResourceType>(type: T): readonly ResourceOf<T>[] {
     return (this.#byType.get(type) ?? []) as unknown as readonly ResourceOf<T>[];
   }
+
+  find<T extends ResourceType>(type: T, namespace: string, name: string): ResourceOf<T> | undefined {
+    return this.#byName.get(nameKey(type, namespace, name)) as ResourceOf<T> | undefined;
+  }
+}
+
+function nameKey(type: ResourceType, namespace: string, name: string): string {
+  return `${type} ${namespace} ${name}`;
 }
 
 export const emptyResourceSet: ResourceSet = new Resources([]);
@@ -39,25 +52,13 @@ export interface CheckedResources {
 
 /** Puts documents of any number of files together. */
 export function resourceSet(all: readonly Resource[]): CheckedResources {
-  const diagnostics: Diagnostic[] = [];
-  const report = (severity: Diagnostic["severity"], { origin }: Resource, field: string, message: string, hint = "") =>
-    diagnostics.push({ severity, file: origin.file, line: origin.line, column: 1, field, message, hint });
   const surplus = all[RESOURCES_MAX];
   if (surplus !== undefined) {
-    report("error", surplus, "", `more than ${RESOURCES_MAX} documents, which are not read`);
-    return { resources: emptyResourceSet, diagnostics };
+    const { file, line } = surplus.origin;
+    const message = `more than ${RESOURCES_MAX} documents, which are not read`;
+    const diagnostic: Diagnostic = { severity: "error", file, line, column: 1, field: "", message, hint: "" };
+    return { resources: emptyResourceSet, diagnostics: [diagnostic] };
   }
-  const first = new Map<string, Resource>();
-  for (const resource of all) {
-    const { kind, namespace, name } = resource.origin;
-    const key = `${resource.type} ${namespace} ${name}`;
-    const other = first.get(key);
-    if (other === undefined) first.set(key, resource);
-    else {
-      const where = `${other.origin.file}:${other.origin.line}`;
-      const message = `${kind.slice(kind.lastIndexOf("/") + 1)} "${name}" of the namespace "${namespace}" is already written at ${where}`;
-      report("error", resource, "", message, "leave one of them out, or name it otherwise");
-    }
-  }
-  return { resources: new Resources(all), diagnostics };
+  const resources = new Resources(all);
+  return { resources, diagnostics: crossCheck(resources) };
 }

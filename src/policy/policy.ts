@@ -3,3 +3,4 @@ export type { Call, CallRequest, Decision, JwtClaims, Peer } from "./call.ts";
 export { type CompiledPolicy, compilePolicy, whereOf } from "./compile.ts";
 export { decide } from "./decide.ts";
 export { PolicyError } from "./error.ts";
+export { type Excess, RateLimiter } from "./rate-limit.ts";

@@ -87,15 +87,13 @@ function requirements(
   for (const reference of references) {
     const { kind, name } = reference;
     const at = reference.namespace ?? namespace;
-    const named = ({ origin }: { readonly origin: { readonly name: string; readonly namespace: string } }): boolean =>
-      origin.name === name && origin.namespace === at;
     if (kind === "ServiceAccount") clients = [[serviceAccounts([{ name, namespace: at }], settings)]];
     else if (kind === "MeshTLSAuthentication") {
-      const found = resources.of("policy.linkerd.io/MeshTLSAuthentication").find(named);
+      const found = resources.find("policy.linkerd.io/MeshTLSAuthentication", at, name);
       if (found === undefined) return NOBODY;
       clients = meshClients(found, settings);
     } else {
-      const found = resources.of("policy.linkerd.io/NetworkAuthentication").find(named);
+      const found = resources.find("policy.linkerd.io/NetworkAuthentication", at, name);
       if (found === undefined) return NOBODY;
       networks = found.spec.networks;
     }

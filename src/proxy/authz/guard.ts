@@ -4,7 +4,9 @@
  *
  * A policy that cannot be obeyed changes nothing: the last good one stays. If there is none yet, nobody is let in.
  */
-import { type InboundPolicy, openPolicy, type Origin } from "../../model/inbound-policy.ts";
+import { isDeepStrictEqual } from "node:util";
+
+import { type InboundPolicy, openPolicy, type Origin, type RateLimit } from "../../model/inbound-policy.ts";
 import type { Connection } from "../../net/connection.ts";
 import {
   type Call,
@@ -14,6 +16,7 @@ import {
   type Decision,
   type Peer,
   PolicyError,
+  RateLimiter,
   whereOf,
 } from "../../policy/policy.ts";
 import type { LogFields } from "../../telemetry/log.ts";
@@ -33,6 +36,8 @@ interface Ready {
   readonly policy: InboundPolicy;
   readonly compiled: CompiledPolicy;
   readonly labels: Labels;
+  readonly limits: readonly RateLimit[];
+  readonly limiter: RateLimiter | undefined;
   readonly open: boolean;
 }
 
@@ -101,6 +106,17 @@ export class Guard {
   counterOf(call: Call, { allowed, origin }: Decision): Counter {
     const families = this.#families(call);
     return this.#counter(allowed ? families.allowed : families.denied, call.peer, origin);
+  }
+
+  /** Counts a request against the rate limits. @returns why there are too many, for the caller; undefined if there are not */
+  limit(call: Call): string | undefined {
+    const excess = this.#ready.limiter?.admit(call.peer.identity, this.context.clock.now());
+    if (excess === undefined) return undefined;
+    const { limit, scope, rate } = excess;
+    const labels = { ...this.#ready.labels, ...originLabels("ratelimit", limit.origin), ...peerLabels(call.peer) };
+    this.context.metrics.rateLimited.labels({ ...labels, scope }).inc();
+    const whose = scope === "total" ? "all callers together" : peerName(call.peer);
+    return `${whose} may send ${rate} requests per second, by ${whereOf({ ...limit.origin, file: "" })}`;
   }
 
   hold(live: Live): void {
@@ -178,6 +194,17 @@ export class Guard {
 
   #compile(policy: InboundPolicy): Ready {
     const compiled = compilePolicy(policy, this.#port);
-    return { policy, compiled, labels: portLabels(policy, this.#port), open: compiled.open };
+    const limits = policy.rateLimits.filter(({ ports }) => ports.includes(this.#port));
+    // What has been taken stays taken, whatever else has changed.
+    const same = this.#ready !== undefined && isDeepStrictEqual(limits, this.#ready.limits);
+    const limiter = same ? this.#ready.limiter : limits.length === 0 ? undefined : new RateLimiter(limits);
+    return {
+      policy,
+      compiled,
+      labels: portLabels(policy, this.#port),
+      limits,
+      limiter,
+      open: compiled.open && limiter === undefined,
+    };
   }
 }

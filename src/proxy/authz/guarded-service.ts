@@ -42,6 +42,8 @@ export class GuardedService implements HttpService {
   }
 
   #pass(call: Call, head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
+    const excess = this.#guard.limit(call);
+    if (excess !== undefined) return refuse(receiver, failureCause(failures.rateLimited, "refused", excess));
     if (head.upgrade === "") return this.#next.open(head, end, receiver);
     return new LiveTunnel(this.#guard, call, this.#next, head, end, receiver);
   }
