@@ -4,6 +4,7 @@ import { describe, it } from "node:test";
 import { openPolicy } from "../model/inbound-policy.ts";
 import { emptyMesh, type Mesh } from "../model/mesh.ts";
 import { VirtualClock } from "../net/virtual-clock.ts";
+import { ApiError } from "./api-error.ts";
 import { BODY_BYTES_MAX, createApi, type ApiState } from "./api.ts";
 import { buildMesh } from "./mesh-builder.ts";
 import { Registry, WORKLOADS_MAX } from "./sources/registry.ts";
@@ -35,6 +36,13 @@ function setUp(more: Partial<ApiState> = {}) {
     edges: (query) => {
       edgeQueries.push(query);
       return [];
+    },
+    authz: {
+      list: () => [],
+      explain: () => {
+        throw new ApiError("not-found", "nobody");
+      },
+      generate: () => ({ documents: [], notes: [] }),
     },
     metrics: () => "# metrics\n",
     onInternalError: (error, path) => internal.push(`${path}: ${error.message}`),

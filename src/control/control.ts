@@ -10,6 +10,10 @@ import type { Logger } from "../telemetry/log.ts";
 import { AdsServer } from "../xds/server.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { createApi } from "./api.ts";
+import { explain } from "./authz/explain.ts";
+import { generate } from "./authz/generate.ts";
+import { authzRows } from "./authz/list.ts";
+import type { World } from "./authz/resolve.ts";
 import { closeServer, ControlStartError, listen } from "./listen.ts";
 import { buildMesh } from "./mesh-builder.ts";
 import { MeshPublisher } from "./mesh-publisher.ts";
@@ -164,6 +168,11 @@ async function start(
   // So that the first question is answered from everything known.
   void publisher.mesh;
 
+  const world = (): World => ({
+    mesh: publisher.mesh,
+    registrations: registry.all(),
+    trustDomain: trustDomain(),
+  });
   const api = createApi({
     version: VERSION,
     xds: () => xdsAddress,
@@ -174,6 +183,11 @@ async function start(
     sources,
     stat: (query) => table.rows(query, publisher.mesh, clock.now()),
     edges: (query) => edgeRows(series, query, clock.now(), (caller) => identityOf(registry, trustDomain(), caller)),
+    authz: {
+      list: (query) => authzRows(query, world(), series, clock.now()),
+      explain: (request) => explain(request, world()),
+      generate: (query) => generate(query, world(), series, clock.now()),
+    },
     metrics: () => metrics.registry.expose(),
     onInternalError: (error, path) => logger.error("a request to the API failed", { path, reason: error.stack }),
   });

@@ -29,7 +29,7 @@ it("a policy is compiled once for as long as its workload stays the same in what
   const policies = new Policies(recordingLogger().logger);
   const first = policies.forOneBuild(basis)(registration("price-1"));
   assert.equal(policies.forOneBuild(basis)(registration("price-1", { health: "unhealthy", weight: 7 })), first);
-  assert.notEqual(policies.forOneBuild(basis)(registration("price-1", { labels: { app: "price" } })), first);
+  assert.notEqual(policies.forOneBuild(basis)(registration("price-1", { labels: { app: "cost" } })), first);
 });
 
 it("a policy is compiled anew when the documents have changed, and forgotten with its workload", () => {
@@ -54,6 +54,15 @@ it("the last policy stays if the next one cannot be made, and the log says why",
   const good = policies.forOneBuild(strict)(registration("price-1"));
   assert.equal(policies.forOneBuild(broken)(registration("price-1")), good);
   assert.equal(lines.filter((line) => line.includes("cannot be made") && line.includes("default/price-1")).length, 2);
+});
+
+it("a workload without a label app counts as having its service", () => {
+  assert.deepEqual(policyTarget(registration("price-1", { labels: { version: "2" } })).labels, {
+    app: "price",
+    version: "2",
+  });
+  assert.deepEqual(policyTarget(registration("price-1", { labels: { app: "cost" } })).labels, { app: "cost" });
+  assert.deepEqual(policyTarget(registration("keyboard", { ports: [] })).labels, {});
 });
 
 it("the application's port is 0 unless it is said", () => {

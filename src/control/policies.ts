@@ -75,11 +75,13 @@ export function policySettings(said: MeshFilePolicy): PolicySettings {
   };
 }
 
+/** A workload without a label `app` counts as having one, its service, since nearly all selectors ask for it. */
 export function policyTarget({ name, namespace, labels, serviceAccount, ports }: Workload): PolicyTarget {
+  const [first] = ports;
   return {
     name,
     namespace,
-    labels,
+    labels: first === undefined ? labels : { app: first.service, ...labels },
     serviceAccount,
     ports: ports.map(({ service, name: portName, port, appPort = 0 }) => {
       return { service, name: portName, port, appPort };

@@ -76,9 +76,7 @@ export function resolveCalled(text: string, namespace: string, port: number | un
   const serving = inside.filter(({ ports }) => ports.some(({ service }) => service === wanted.name));
   const workloads = serving.length > 0 ? serving : inside.filter(({ name }) => name === wanted.name);
   if (workloads.length === 0) {
-    const declared = world.mesh.services.some(
-      (one) => one.name === wanted.name && one.namespace === wanted.namespace,
-    );
+    const declared = world.mesh.services.some((one) => one.name === wanted.name && one.namespace === wanted.namespace);
     if (declared) throw new ApiError("not-found", `no workload serves ${text} now`, "`heddle endpoints` lists all");
     const names = inside.flatMap(({ name, ports }) => [name, ...ports.map(({ service }) => service)]);
     throw nobody("to", text, wanted, names);

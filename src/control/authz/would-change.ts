@@ -51,7 +51,8 @@ function ofRefusal(policy: InboundPolicy, call: Call, { origin, reason }: Decisi
 /** A rule that denies: which of its conditions the call would have to miss. */
 function ofDenial(rule: PolicyRule, call: Call): string[] {
   const clause = rule.clauses.find((one) => one.every((condition) => conditionHolds(condition, call, true)));
-  if (clause === undefined || clause.length === 0) return [`Take ${documentName(rule.origin)} away: it denies every call.`];
+  if (clause === undefined || clause.length === 0)
+    return [`Take ${documentName(rule.origin)} away: it denies every call.`];
   const wants = clause.map((condition) => `${demand(condition)} (here ${found(condition, call)})`);
   return [`${documentName(rule.origin)} denies it because ${wants.join(", and ")}. Change one of these, or the rule.`];
 }
@@ -149,5 +150,7 @@ function verdict(policy: InboundPolicy, call: Call): Decision {
 }
 
 function sameOrigin(a: Origin, b: Origin): boolean {
-  return a.kind === b.kind && a.namespace === b.namespace && a.name === b.name && a.file === b.file && a.line === b.line;
+  return (
+    a.kind === b.kind && a.namespace === b.namespace && a.name === b.name && a.file === b.file && a.line === b.line
+  );
 }
