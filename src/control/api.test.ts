@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
+import { openPolicy } from "../model/inbound-policy.ts";
 import { emptyMesh, type Mesh } from "../model/mesh.ts";
 import { VirtualClock } from "../net/virtual-clock.ts";
 import { BODY_BYTES_MAX, createApi, type ApiState } from "./api.ts";
@@ -9,6 +10,8 @@ import { Registry, WORKLOADS_MAX } from "./sources/registry.ts";
 import { registration, registrationBody } from "./testing/registration.ts";
 import type { StatQuery } from "./stat/stat-table.ts";
 import { recordingLogger } from "./testing/logger.ts";
+
+const settings = { trustDomain: "mesh.test", policyOf: () => openPolicy };
 
 function setUp(more: Partial<ApiState> = {}) {
   const { logger } = recordingLogger();
@@ -20,7 +23,7 @@ function setUp(more: Partial<ApiState> = {}) {
     xds: () => "127.0.0.1:4181",
     registry,
     ready: () => true,
-    mesh: (): Mesh => (registry.size === 0 ? emptyMesh : buildMesh([], registry.all()).mesh),
+    mesh: (): Mesh => (registry.size === 0 ? emptyMesh : buildMesh([], registry.all(), settings).mesh),
     nodes: () => [],
     sources: () => [{ name: "/m.yaml", kind: "file", state: "ok", loadedAt: null, diagnostics: [] }],
     stat: (query) => {

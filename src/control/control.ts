@@ -3,6 +3,8 @@ import { createServer, type Server } from "node:http";
 
 import { getRequestListener } from "@hono/node-server";
 
+import { DEFAULT_TRUST_DOMAIN } from "../model/identity.ts";
+import { openPolicy } from "../model/inbound-policy.ts";
 import { systemClock } from "../net/clock.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { AdsServer } from "../xds/server.ts";
@@ -12,6 +14,7 @@ import { closeServer, ControlStartError, listen } from "./listen.ts";
 import { buildMesh } from "./mesh-builder.ts";
 import { MeshPublisher } from "./mesh-publisher.ts";
 import { ControlMetrics } from "./metrics.ts";
+import { Policies } from "./policies.ts";
 import { scrapeTargets } from "./scrape-targets.ts";
 import { FileSource } from "./sources/file-source.ts";
 import { RegistryStore } from "./sources/registry-store.ts";
@@ -78,6 +81,7 @@ async function start(
   let ready = false;
   let xdsAddress = "";
 
+  const policies = new Policies(() => openPolicy);
   const ads = new AdsServer({ logger, version: VERSION });
   const publisher = new MeshPublisher({
     clock,
@@ -86,6 +90,7 @@ async function start(
       buildMesh(
         files.flatMap(({ meshFile }) => meshFile ?? []),
         registry.all(),
+        { trustDomain: DEFAULT_TRUST_DOMAIN, policyOf: policies.forOneBuild() },
       ),
     publish: (mesh) => {
       ads.setMesh(mesh);

@@ -1,4 +1,5 @@
 /** How a proxy learns about the mesh, whatever carries it. */
+import type { InboundPolicy } from "./inbound-policy.ts";
 import type { ServiceView } from "./mesh.ts";
 
 export interface ServiceWatcher {
@@ -16,4 +17,11 @@ export interface Discovery {
    * @returns a function that ends it
    */
   watch(authority: string, watcher: ServiceWatcher): () => void;
+  /**
+   * Follows who may call this workload. The listener is called at once, from inside, if that is known, and with each new
+   * policy. What was heard last stays in force, whatever happens to the control plane.
+   *
+   * @returns a function that ends it
+   */
+  watchPolicy(listener: (policy: InboundPolicy) => void): () => void;
 }

@@ -16,6 +16,7 @@ import { Backend } from "./backend.ts";
 import type { ProxyConfig } from "./config.ts";
 import { BalancedEndpoint } from "./endpoint.ts";
 import type { Direction, ProxyMetrics, TcpMeter } from "./metrics.ts";
+import { openPolicySource, type PolicySource } from "./policy-source.ts";
 import { ConnectionPool, HTTP1_CONNECTIONS_MAX, HTTP2_CONNECTIONS_MAX } from "./pool/connection-pool.ts";
 
 /** Milliseconds that an unused HTTP/1 connection is kept. Linkerd: 3 s, below the 5 s after which Node's servers hang up. */
@@ -56,13 +57,23 @@ export class ProxyContext {
   readonly random: () => number;
   readonly metrics: ProxyMetrics;
   readonly logger: Logger;
+  /** Who may call. */
+  readonly policy: PolicySource;
 
-  constructor(config: ProxyConfig, clock: Clock, random: () => number, metrics: ProxyMetrics, logger: Logger) {
+  constructor(
+    config: ProxyConfig,
+    clock: Clock,
+    random: () => number,
+    metrics: ProxyMetrics,
+    logger: Logger,
+    policy: PolicySource = openPolicySource,
+  ) {
     this.config = config;
     this.clock = clock;
     this.random = random;
     this.metrics = metrics;
     this.logger = logger;
+    this.policy = policy;
   }
 
   /** "price-1.default", as error answers name this sidecar. */

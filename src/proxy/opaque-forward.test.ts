@@ -312,6 +312,7 @@ async function upstream(
         watcher.onView(view);
         return () => {};
       },
+      watchPolicy: () => () => {},
     },
   });
   const listener = await openUpstream({ authority: "db", listen: { host: "127.0.0.1", port: 0 } }, services, proxy);

@@ -9,6 +9,7 @@ import { Admin } from "./admin.ts";
 import type { Carrier, TrafficAddresses } from "./carrier.ts";
 import type { ProxyConfig, SocketAddress } from "./config.ts";
 import { processMetrics } from "./metrics.ts";
+import { needsPolicy } from "./policy-source.ts";
 
 export interface RunningProxy {
   readonly addresses: TrafficAddresses & { readonly admin: SocketAddress };
@@ -52,6 +53,8 @@ class Proxy implements RunningProxy {
   #admin: Admin | undefined;
   /** The control plane has answered once; from then on its absence changes nothing. */
   #discovered = false;
+  /** Who may call is known, or nobody has to say it. */
+  #policyKnown = true;
   #accepting = false;
   #drained: Promise<void> | undefined;
   #closed = false;
@@ -75,7 +78,7 @@ class Proxy implements RunningProxy {
     this.#admin = await Admin.open({
       address: this.#config.admin,
       expose: () => this.#expose(),
-      isReady: () => this.#accepting && this.#discovered,
+      isReady: () => this.#accepting && this.#discovered && this.#policyKnown,
       isLive: async () => (await this.#carrier?.isLive()) ?? true,
       logLevel: { get: () => logger.level, set: (level) => this.#setLogLevel(level) },
       onShutdown: this.#requestShutdown,
@@ -149,6 +152,10 @@ class Proxy implements RunningProxy {
       random: Math.random,
     });
     this.#xds.onConnectionChange = (connected) => (this.#discovered ||= connected);
+    if (needsPolicy(this.#config)) {
+      this.#policyKnown = false;
+      this.#xds.watchPolicy(() => (this.#policyKnown = true));
+    }
     return this.#xds;
   }
 }
@@ -159,4 +166,5 @@ const nothing: Discovery = {
     watcher.onUnknown();
     return () => {};
   },
+  watchPolicy: () => () => {},
 };

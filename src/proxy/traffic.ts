@@ -11,6 +11,7 @@ import type { Listener } from "./listener.ts";
 import { ProxyMetrics } from "./metrics.ts";
 import { openByHost, openUpstream, outboundBackend } from "./outbound.ts";
 import { Services } from "./outbound/services.ts";
+import { DiscoveredPolicy, needsPolicy, openPolicySource } from "./policy-source.ts";
 
 export interface TrafficOptions {
   readonly config: ProxyConfig;
@@ -21,13 +22,17 @@ export interface TrafficOptions {
 
 export class Traffic implements Carrier {
   readonly #context: ProxyContext;
+  readonly #policy: DiscoveredPolicy | undefined;
   readonly #services: Services;
   readonly #inbound: Inbound[] = [];
   readonly #upstreams: Listener[] = [];
   #outbound: Listener | undefined;
 
   private constructor({ config, clock, logger, discovery }: TrafficOptions) {
-    const context = new ProxyContext(config, clock, Math.random, new ProxyMetrics(() => clock.now()), logger);
+    this.#policy = needsPolicy(config) ? new DiscoveredPolicy(discovery) : undefined;
+    const metrics = new ProxyMetrics(() => clock.now());
+    const policy = this.#policy ?? openPolicySource;
+    const context = new ProxyContext(config, clock, Math.random, metrics, logger, policy);
     this.#context = context;
     this.#services = new Services({
       clock,
@@ -100,6 +105,7 @@ export class Traffic implements Carrier {
     for (const listener of this.#listeners()) listener.destroy();
     for (const { backend } of this.#inbound) backend.destroy();
     this.#services.destroy();
+    this.#policy?.close();
   }
 
   async #open(): Promise<void> {

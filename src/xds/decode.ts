@@ -258,7 +258,8 @@ function decodeHealth(status: number): EndpointHealth {
   return status === HealthStatus.DRAINING ? "draining" : "unhealthy";
 }
 
-function parse<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array): MessageShape<Desc> {
+/** @throws {@link ResourceError} */
+export function parse<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array): MessageShape<Desc> {
   try {
     return fromBinary(schema, bytes);
   } catch (error) {
@@ -291,14 +292,16 @@ function unpack<Desc extends DescMessage>(schema: Desc, packed: Any, field: stri
   return message;
 }
 
-function milliseconds(field: string, duration: Duration | undefined): number {
+/** @throws {@link ResourceError} */
+export function milliseconds(field: string, duration: Duration | undefined): number {
   if (duration === undefined) throw new ResourceError(field, "missing");
   const value = durationMs(duration);
   if (value < 0) throw new ResourceError(field, `negative: ${value} ms`);
   return value;
 }
 
-function checkPort(field: string, port: number): number {
+/** @throws {@link ResourceError} */
+export function checkPort(field: string, port: number): number {
   if (port < 1 || port > 65_535) throw new ResourceError(field, `not in 1 to 65535: ${port}`);
   return port;
 }

@@ -12,9 +12,10 @@ import type { Mesh } from "../model/mesh.ts";
 import { defaultRoute } from "../model/route.ts";
 import { portKey, type Service, type ServicePort } from "../model/service.ts";
 import { indexServices, resolveAuthority, type ServiceIndex } from "./authority.ts";
+import { encodeInboundPolicy } from "./encode-policy.ts";
 import { encodeCluster, encodeEndpoints, encodeListener, encodeRoutes } from "./encode.ts";
 import type { Logger } from "../telemetry/log.ts";
-import { CLUSTER, LISTENER, type ResourceType, ROUTES, shortTypeName } from "./resource-types.ts";
+import { CLUSTER, INBOUND_POLICY, LISTENER, type ResourceType, ROUTES, shortTypeName } from "./resource-types.ts";
 
 export interface EncodedResource {
   readonly name: string;
@@ -70,6 +71,11 @@ export class Snapshot {
    *   it was in the mesh before.
    */
   get(type: ResourceType, name: string, namespace: string): EncodedResource | undefined {
+    if (type === INBOUND_POLICY) {
+      const policy = this.#mesh.inboundPolicies.get(name);
+      if (policy === undefined) return undefined;
+      return this.#encoded(type, name, name, policy, () => encodeInboundPolicy(name, policy));
+    }
     const key = type === LISTENER ? resolveAuthority(this.#services, name, namespace) : name;
     const entry = key === undefined ? undefined : this.#ports.get(key);
     if (key === undefined || entry === undefined) return undefined;

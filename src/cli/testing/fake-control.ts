@@ -110,6 +110,7 @@ export const ENDPOINT_ROWS: readonly EndpointRow[] = [
 const workload: WorkloadRow = {
   name: "price-1",
   namespace: "default",
+  serviceAccount: "price",
   labels: {},
   locality: { region: "", zone: "", subZone: "" },
   weight: 1,

@@ -135,6 +135,7 @@ export function registrationOf(
   health: EndpointHealth,
 ): WorkloadRegistration {
   return {
+    serviceAccount: definition.service.name,
     labels: { ...definition.service.labels, ...definition.instance.labels },
     locality: { region: "", zone: "", subZone: "" },
     weight: 1,
@@ -157,6 +158,7 @@ export function registrationOf(
 
 export function keyboardRegistration(addresses: MeshAddresses, health: EndpointHealth): WorkloadRegistration {
   return {
+    serviceAccount: KEYBOARD,
     labels: {},
     locality: { region: "", zone: "", subZone: "" },
     weight: 1,

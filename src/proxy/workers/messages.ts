@@ -1,4 +1,5 @@
 /** What the main thread and a worker thread tell each other. All of it is plain data. */
+import type { InboundPolicy } from "../../model/inbound-policy.ts";
 import type { ServiceView } from "../../model/mesh.ts";
 import type { LogLevel } from "../../telemetry/log.ts";
 import type { FamilySnapshot, StaleSeries } from "../../telemetry/metrics.ts";
@@ -11,7 +12,8 @@ export type ToWorker =
   | { readonly kind: "drop"; readonly stale: readonly StaleSeries[] }
   | { readonly kind: "logLevel"; readonly level: LogLevel }
   | { readonly kind: "view"; readonly watch: number; readonly view: ServiceView }
-  | { readonly kind: "unknown"; readonly watch: number };
+  | { readonly kind: "unknown"; readonly watch: number }
+  | { readonly kind: "policy"; readonly watch: number; readonly policy: InboundPolicy };
 
 export type FromWorker =
   /** Its listeners accept. */
@@ -20,6 +22,8 @@ export type FromWorker =
   | { readonly kind: "refused"; readonly message: string; readonly code: string }
   | { readonly kind: "done"; readonly id: number; readonly report: Report | undefined }
   | { readonly kind: "watch"; readonly watch: number; readonly authority: string }
+  /** A watch of who may call. */
+  | { readonly kind: "watchPolicy"; readonly watch: number }
   /** What was told of this watch has been taken in. */
   | { readonly kind: "heard"; readonly watch: number }
   | { readonly kind: "unwatch"; readonly watch: number };

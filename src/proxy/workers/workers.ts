@@ -190,6 +190,7 @@ class Thread {
         this.#tasks.delete(message.id);
         break;
       case "watch":
+      case "watchPolicy":
       case "heard":
       case "unwatch":
         this.#relay.asked(message);
