@@ -5,11 +5,21 @@ import { openPolicy } from "../model/inbound-policy.ts";
 import { emptyMesh, type Mesh } from "../model/mesh.ts";
 import { VirtualClock } from "../net/virtual-clock.ts";
 import { BODY_BYTES_MAX, createApi, type ApiState } from "./api.ts";
+import type { IdentityApi } from "./identity/api.ts";
 import { buildMesh } from "./mesh-builder.ts";
 import { Registry, WORKLOADS_MAX } from "./sources/registry.ts";
 import { registration, registrationBody } from "./testing/registration.ts";
 import type { StatQuery } from "./stat/stat-table.ts";
 import { recordingLogger } from "./testing/logger.ts";
+
+/** Its routes have their own tests. */
+const noIdentity: IdentityApi = {
+  joinToken: () => "full",
+  rotate: () => Promise.resolve("under way"),
+  get status(): never {
+    throw new Error("not asked for here");
+  },
+};
 
 const settings = { trustDomain: "mesh.test", policyOf: () => openPolicy };
 
@@ -30,6 +40,7 @@ function setUp(more: Partial<ApiState> = {}) {
       queries.push(query);
       return [];
     },
+    identity: noIdentity,
     metrics: () => "# metrics\n",
     onInternalError: (error, path) => internal.push(`${path}: ${error.message}`),
     ...more,

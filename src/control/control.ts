@@ -1,15 +1,18 @@
 /** The control plane: sources in, one mesh, xDS and the HTTP API out. */
 import { createServer, type Server } from "node:http";
 
+import type { ConnectRouter } from "@connectrpc/connect";
 import { getRequestListener } from "@hono/node-server";
 
-import { DEFAULT_TRUST_DOMAIN } from "../model/identity.ts";
 import { openPolicy } from "../model/inbound-policy.ts";
 import { systemClock } from "../net/clock.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { AdsServer } from "../xds/server.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { createApi } from "./api.ts";
+import type { RefusalReason } from "./identity/certify-service.ts";
+import { ControlIdentity, defaultIdentitySettings, type IdentitySettings } from "./identity/identity.ts";
+import { identityMetrics, refusalCounter } from "./identity/metrics.ts";
 import { closeServer, ControlStartError, listen } from "./listen.ts";
 import { buildMesh } from "./mesh-builder.ts";
 import { MeshPublisher } from "./mesh-publisher.ts";
@@ -37,8 +40,10 @@ export interface ControlOptions {
   readonly xds: Address;
   /** Absolute paths of mesh.yaml files to follow. Where they contradict each other the earlier one holds. */
   readonly files: readonly string[];
-  /** Where registrations are kept; undefined: they are not. */
+  /** Where registrations and the certificate authority are kept; undefined: they are not. */
   readonly stateDirectory: string | undefined;
+  /** The certificate authority; default: one of its own, in the state folder. */
+  readonly identity?: IdentitySettings;
   readonly logger: Logger;
 }
 
@@ -78,6 +83,7 @@ async function start(
 ): Promise<{ apiAddress: Address; xdsAddress: Address }> {
   const { logger } = options;
   const clock = systemClock;
+  const settings = options.identity ?? defaultIdentitySettings;
   let ready = false;
   let xdsAddress = "";
 
@@ -90,7 +96,7 @@ async function start(
       buildMesh(
         files.flatMap(({ meshFile }) => meshFile ?? []),
         registry.all(),
-        { trustDomain: DEFAULT_TRUST_DOMAIN, policyOf: policies.forOneBuild() },
+        { trustDomain: settings.trustDomain, policyOf: policies.forOneBuild() },
       ),
     publish: (mesh) => {
       ads.setMesh(mesh);
@@ -146,6 +152,9 @@ async function start(
     files.reduce<Promise<void>>((before, file) => before.then(() => file.close()), Promise.resolve()),
   );
   for (const file of files) await file.start();
+  const identity = await openIdentity(options, settings, refusalCounter(metrics.registry));
+  identityMetrics(metrics.registry, identity, Date.now);
+  cleanups.push(() => identity.close());
   // So that the first question is answered from everything known.
   void publisher.mesh;
 
@@ -157,6 +166,7 @@ async function start(
     mesh: () => publisher.mesh,
     nodes: () => ads.nodes(),
     sources,
+    identity,
     stat: (query) => table.rows(query, publisher.mesh, clock.now()),
     metrics: () => metrics.registry.expose(),
     onInternalError: (error, path) => logger.error("a request to the API failed", { path, reason: error.stack }),
@@ -169,7 +179,11 @@ async function start(
   const apiAddress = await listen(server, options.api, "API", "--api");
   cleanups.push(() => closeApi(server));
 
-  const xds = await listenXds({ address: options.xds, clock, routes: (router) => ads.register(router) });
+  const routes = (router: ConnectRouter): void => {
+    ads.register(router);
+    identity.register(router);
+  };
+  const xds = await listenXds({ address: options.xds, clock, routes });
   xdsAddress = formatAddress(xds.address);
   cleanups.push(
     () => xds.close(),
@@ -211,6 +225,18 @@ async function openStore(folder: string, registry: Registry, logger: Logger): Pr
     throw new ControlStartError(`cannot use the state folder ${folder}: ${(error as Error).message}`, { cause: error });
   }
   return store;
+}
+
+async function openIdentity(
+  { stateDirectory, logger }: ControlOptions,
+  settings: IdentitySettings,
+  onRefused: (reason: RefusalReason) => void,
+): Promise<ControlIdentity> {
+  try {
+    return await ControlIdentity.open({ ...settings, stateDirectory, logger, onRefused, clock: systemClock, now: Date.now });
+  } catch (error) {
+    throw new ControlStartError(`no certificate authority: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 async function closeApi(server: Server): Promise<void> {
