@@ -145,12 +145,11 @@ class CertifyStream {
     try {
       for await (const { request } of requests) {
         if (this.#over) break;
-        if (request.case === "certification") await this.#certify(request.value);
-        else if (request.case === "report") this.#report(request.value);
-        else throw new ConnectError("expected a certification or a report", Code.InvalidArgument);
+        await this.#handle(request).catch((error: unknown) => this.#failed(error));
       }
     } catch (error) {
-      this.#failed(error);
+      // The connection has ended, or a message was too long.
+      this.#failure ??= ConnectError.from(error);
     }
     this.end();
   }
@@ -182,6 +181,12 @@ class CertifyStream {
       return { response: { case: "trust", value: { roots: [...roots], issuer } } };
     }
     return this.#certificates.shift();
+  }
+
+  async #handle(request: CertifyRequest["request"]): Promise<void> {
+    if (request.case === "certification") await this.#certify(request.value);
+    else if (request.case === "report") this.#report(request.value);
+    else throw new ConnectError("expected a certification or a report", Code.InvalidArgument);
   }
 
   async #certify(asked: Certification): Promise<void> {
@@ -261,14 +266,11 @@ class CertifyStream {
   #failed(error: unknown): void {
     if (error instanceof ProofError) this.#refuse("proof", Code.Unauthenticated, error.message);
     else if (error instanceof RequestError) this.#refuse("request", Code.InvalidArgument, error.message);
-    else if (error instanceof ConnectError) {
-      // The others come from the connection: it has ended, or a message was too long.
-      if (error.code === Code.InvalidArgument || error.code === Code.PermissionDenied) {
-        this.#refuse("request", error.code, error.rawMessage);
-      } else this.#failure ??= error;
-    } else {
+    else if (error instanceof ConnectError) this.#refuse("request", error.code, error.rawMessage);
+    else {
       this.#options.logger.error("a certificate could not be issued", { reason: (error as Error).stack });
       this.#failure = new ConnectError("the authority failed to answer; its log says why", Code.Internal);
+      this.end();
     }
   }
 
