@@ -100,6 +100,8 @@ export class Instance {
   /** What keeps it from being ready, in words; "" if nothing does. */
   get waitingFor(): string {
     if (this.ready) return "";
+    // Only the control plane can keep a sidecar from being started: its token is missing.
+    if (this.#sidecarState === "not started") return "the control plane does not answer";
     if (this.#sidecarState !== "ready") return "its sidecar is not ready";
     if (this.#healthy) return "the control plane does not answer";
     if (this.#programState === "ended") return `its program ${this.#lastExit}`;
