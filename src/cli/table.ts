@@ -38,6 +38,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/endpoints.ts")).endpoints,
   },
   {
+    name: "identity",
+    summary: "Show and rotate the certificates that the sidecars prove themselves with",
+    load: async () => (await import("./commands/identity.ts")).identity,
+  },
+  {
     name: "explain",
     summary: "Say what an error code means and what to look at",
     load: async () => (await import("./commands/explain.ts")).explain,

@@ -11,6 +11,7 @@ export type ApiErrorCode =
   | "too-large"
   | "not-found"
   | "method-not-allowed"
+  | "conflict"
   | "full"
   | "internal";
 
@@ -23,6 +24,7 @@ const STATUS: Readonly<Record<ApiErrorCode, ContentfulStatusCode>> = {
   "too-large": 413,
   "not-found": 404,
   "method-not-allowed": 405,
+  conflict: 409,
   full: 507,
   internal: 500,
 };

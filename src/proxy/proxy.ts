@@ -1,6 +1,7 @@
 /** One sidecar: puts the parts together, starts them, drains them. */
 import type { Discovery } from "../model/discovery.ts";
 import { type Clock, systemClock } from "../net/clock.ts";
+import type { CredentialSource } from "../net/credentials.ts";
 import { compilePolicy } from "../policy/policy.ts";
 import { exposition, mergeSnapshots, staleSeries } from "../telemetry/exposition.ts";
 import { Logger, type LogLevel } from "../telemetry/log.ts";
@@ -9,6 +10,7 @@ import { XdsClient } from "../xds/client.ts";
 import { Admin } from "./admin.ts";
 import type { Carrier, TrafficAddresses } from "./carrier.ts";
 import type { ProxyConfig, SocketAddress } from "./config.ts";
+import type { IdentityClient } from "./identity/identity-client.ts";
 import { processMetrics } from "./metrics.ts";
 import { needsPolicy } from "./policy-source.ts";
 
@@ -16,6 +18,8 @@ export interface RunningProxy {
   readonly addresses: TrafficAddresses & { readonly admin: SocketAddress };
   /** Resolves when somebody has asked for a shutdown at the admin listener. */
   readonly shutdownRequested: Promise<void>;
+  /** Resolves with the reason when the control plane gives it no certificate and never will: it should end. */
+  readonly identityRefused: Promise<string>;
   /** Connections being served, as far as that can be told. */
   connections(): Promise<number>;
   /** Stops accepting, finishes what has begun (at most `shutdownGraceMs`), then closes. Idempotent. */
@@ -43,14 +47,17 @@ export async function startProxy(config: ProxyConfig, clock: Clock = systemClock
 
 class Proxy implements RunningProxy {
   readonly shutdownRequested: Promise<void>;
+  readonly identityRefused: Promise<string>;
   readonly #config: ProxyConfig;
   readonly #clock: Clock;
   readonly #logger: Logger;
   /** What is true of the process, however many workers it has. */
   readonly #metrics = new MetricsRegistry();
   readonly #requestShutdown: () => void;
+  readonly #refuseIdentity: (reason: string) => void;
   #carrier: Carrier | undefined;
   #xds: XdsClient | undefined;
+  #identity: IdentityClient | undefined;
   #admin: Admin | undefined;
   /** The control plane has answered once; from then on its absence changes nothing. */
   #discovered = false;
@@ -68,6 +75,9 @@ class Proxy implements RunningProxy {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.shutdownRequested = promise;
     this.#requestShutdown = resolve;
+    const refusal = Promise.withResolvers<string>();
+    this.identityRefused = refusal.promise;
+    this.#refuseIdentity = refusal.resolve;
   }
 
   get addresses(): RunningProxy["addresses"] {
@@ -79,12 +89,13 @@ class Proxy implements RunningProxy {
     this.#admin = await Admin.open({
       address: this.#config.admin,
       expose: () => this.#expose(),
-      isReady: () => this.#accepting && this.#discovered && this.#policyKnown,
+      isReady: () => this.#accepting && this.#discovered && this.#policyKnown && this.#certified,
       isLive: async () => (await this.#carrier?.isLive()) ?? true,
       logLevel: { get: () => logger.level, set: (level) => this.#setLogLevel(level) },
       onShutdown: this.#requestShutdown,
     });
-    this.#carrier = await this.#carry(this.#discovery(this.#admin.address));
+    const credentials = await this.#credentials();
+    this.#carrier = await this.#carry(this.#discovery(this.#admin.address), credentials);
     this.#accepting = true;
   }
 
@@ -103,6 +114,7 @@ class Proxy implements RunningProxy {
     this.#accepting = false;
     this.#carrier?.close();
     this.#xds?.close();
+    this.#identity?.close();
     this.#admin?.close();
   }
 
@@ -122,8 +134,8 @@ class Proxy implements RunningProxy {
   }
 
   /** The modules of what is not wanted are not loaded: the memory of an idle sidecar is counted. */
-  async #carry(discovery: Discovery): Promise<Carrier> {
-    const options = { config: this.#config, clock: this.#clock, logger: this.#logger, discovery };
+  async #carry(discovery: Discovery, credentials: CredentialSource | undefined): Promise<Carrier> {
+    const options = { config: this.#config, clock: this.#clock, logger: this.#logger, discovery, credentials };
     if (this.#config.workers === 1) return (await import("./traffic.ts")).Traffic.open(options);
     return (await import("./workers/workers.ts")).Workers.open(options);
   }
@@ -137,6 +149,27 @@ class Proxy implements RunningProxy {
   #setLogLevel(level: LogLevel): void {
     this.#logger.level = level;
     this.#carrier?.setLogLevel(level);
+  }
+
+  /** It has a certificate, or is to have none. Once certified it stays ready: old connections work, and others come. */
+  get #certified(): boolean {
+    return this.#config.identity === undefined || this.#identity?.current !== undefined;
+  }
+
+  async #credentials(): Promise<CredentialSource | undefined> {
+    const { identity, control } = this.#config;
+    if (identity === undefined || control === undefined) return undefined;
+    const { openIdentity } = await import("./identity/identity.ts");
+    this.#identity = openIdentity({
+      config: this.#config,
+      identity,
+      control,
+      clock: this.#clock,
+      logger: this.#logger,
+      metrics: this.#metrics,
+      onRefused: this.#refuseIdentity,
+    });
+    return this.#identity;
   }
 
   #discovery(admin: SocketAddress): Discovery {

@@ -1,6 +1,7 @@
 /** The traffic of a sidecar, as far as one thread carries it: its listeners, and the services that they route to. */
 import type { Discovery } from "../model/discovery.ts";
 import type { Clock } from "../net/clock.ts";
+import type { CredentialSource } from "../net/credentials.ts";
 import type { Logger, LogLevel } from "../telemetry/log.ts";
 import type { FamilySnapshot, StaleSeries } from "../telemetry/metrics.ts";
 import type { Carrier, TrafficAddresses } from "./carrier.ts";
@@ -18,6 +19,8 @@ export interface TrafficOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly discovery: Discovery;
+  /** undefined: this sidecar has no identity. */
+  readonly credentials: CredentialSource | undefined;
 }
 
 export class Traffic implements Carrier {

@@ -1,6 +1,7 @@
 /** What the main thread and a worker thread tell each other. All of it is plain data. */
 import type { InboundPolicy } from "../../model/inbound-policy.ts";
 import type { ServiceView } from "../../model/mesh.ts";
+import type { Credentials } from "../../net/credentials.ts";
 import type { LogLevel } from "../../telemetry/log.ts";
 import type { FamilySnapshot, StaleSeries } from "../../telemetry/metrics.ts";
 
@@ -11,6 +12,7 @@ export type ToWorker =
   | { readonly kind: "task"; readonly id: number; readonly task: Task }
   | { readonly kind: "drop"; readonly stale: readonly StaleSeries[] }
   | { readonly kind: "logLevel"; readonly level: LogLevel }
+  | { readonly kind: "credentials"; readonly credentials: Credentials }
   | { readonly kind: "view"; readonly watch: number; readonly view: ServiceView }
   | { readonly kind: "unknown"; readonly watch: number }
   | { readonly kind: "policy"; readonly watch: number; readonly policy: InboundPolicy };
@@ -21,6 +23,8 @@ export type FromWorker =
   /** One of its listeners cannot be opened: what ListenError says, since classes do not cross threads. */
   | { readonly kind: "refused"; readonly message: string; readonly code: string }
   | { readonly kind: "done"; readonly id: number; readonly report: Report | undefined }
+  /** The credentials that it was told last are in use. */
+  | { readonly kind: "holding" }
   | { readonly kind: "watch"; readonly watch: number; readonly authority: string }
   /** A watch of who may call. */
   | { readonly kind: "watchPolicy"; readonly watch: number }

@@ -6,6 +6,7 @@ import { Logger } from "../../telemetry/log.ts";
 import type { ProxyConfig } from "../config.ts";
 import { ListenError } from "../listener.ts";
 import { Traffic } from "../traffic.ts";
+import { RelayedCredentials } from "./credentials-relay.ts";
 import type { FromWorker, Report, Task, ToWorker } from "./messages.ts";
 import { RelayedDiscovery } from "./relay.ts";
 
@@ -13,6 +14,7 @@ const port = parentPort as MessagePort;
 const config = workerData as ProxyConfig;
 const logger = new Logger({ level: config.logLevel, format: config.logFormat, sink: process.stderr });
 const discovery = new RelayedDiscovery(post);
+const credentials = config.identity === undefined ? undefined : new RelayedCredentials(post);
 
 function post(message: FromWorker): void {
   port.postMessage(message);
@@ -31,10 +33,11 @@ async function perform(task: Task, traffic: Traffic): Promise<Report | undefined
 }
 
 try {
-  const traffic = await Traffic.open({ config, clock: systemClock, logger, discovery });
+  const traffic = await Traffic.open({ config, clock: systemClock, logger, discovery, credentials });
   port.on("message", (message: ToWorker) => {
     if (message.kind === "logLevel") traffic.setLogLevel(message.level);
     else if (message.kind === "drop") traffic.drop(message.stale);
+    else if (message.kind === "credentials") credentials?.told(message.credentials);
     else if (message.kind !== "task") discovery.told(message);
     else void perform(message.task, traffic).then((report) => post({ kind: "done", id: message.id, report }));
   });

@@ -24,6 +24,7 @@ import { ListenError } from "../listener.ts";
 import { WorkerMetrics } from "../metrics.ts";
 import type { TrafficOptions } from "../traffic.ts";
 import { reserveAddresses } from "./addresses.ts";
+import { CredentialsRelay } from "./credentials-relay.ts";
 import type { FromWorker, Task, ToWorker } from "./messages.ts";
 import { DiscoveryRelay } from "./relay.ts";
 
@@ -40,14 +41,14 @@ export class Workers implements Carrier {
   readonly #metrics = new WorkerMetrics();
 
   private constructor(options: TrafficOptions) {
-    const { config, discovery, clock } = options;
+    const { config, clock } = options;
     this.#clock = clock;
     this.addresses = {
       outbound: config.outbound,
       upstreams: config.upstreams.map(({ listen }) => listen),
       inbound: config.inbound.map(({ listen }) => listen),
     };
-    this.#threads = Array.from({ length: config.workers }, (_, index) => new Thread(index + 1, config, discovery));
+    this.#threads = Array.from({ length: config.workers }, (_, index) => new Thread(index + 1, options));
   }
 
   /**
@@ -133,6 +134,7 @@ class Thread {
   readonly #number: number;
   readonly #worker: Worker;
   readonly #relay: DiscoveryRelay;
+  readonly #credentials: CredentialsRelay | undefined;
   /** By id. */
   readonly #tasks = new Map<number, (answer: Answer) => void>();
   readonly #opening = Promise.withResolvers<void>();
@@ -140,13 +142,19 @@ class Thread {
   #failure: unknown;
   #closed = false;
 
-  constructor(number: number, config: ProxyConfig, discovery: TrafficOptions["discovery"]) {
+  constructor(number: number, { config, discovery, credentials }: TrafficOptions) {
     this.#number = number;
     this.opened = this.#opening.promise;
     // This file is .ts as it is written, and .js in the published package.
     const entry = new URL(`./thread${extname(import.meta.url)}`, import.meta.url);
-    this.#worker = new Worker(entry, { workerData: config, name: `worker-${number}`, env: environment() });
+    this.#worker = new Worker(entry, {
+      workerData: withoutSecrets(config),
+      name: `worker-${number}`,
+      env: environment(),
+    });
     this.#relay = new DiscoveryRelay(discovery, (message) => this.post(message));
+    this.#credentials =
+      credentials === undefined ? undefined : new CredentialsRelay(credentials, (message) => this.post(message));
     this.#worker.on("message", (message: FromWorker) => this.#received(message));
     // Thrown only at its exit, which always follows: what is thrown from here may get lost.
     this.#worker.on("error", (error) => (this.#failure = error));
@@ -174,6 +182,7 @@ class Thread {
   close(): void {
     this.#closed = true;
     this.#relay.close();
+    this.#credentials?.close();
     void this.#worker.terminate();
   }
 
@@ -189,6 +198,9 @@ class Thread {
         this.#tasks.get(message.id)?.(message);
         this.#tasks.delete(message.id);
         break;
+      case "holding":
+        this.#credentials?.heard();
+        break;
       case "watch":
       case "watchPolicy":
       case "heard":
@@ -203,6 +215,11 @@ class Thread {
     if (this.#failure === undefined) throw new Error(`${name} has ended by itself`);
     throw new Error(`${name} has failed`, { cause: this.#failure });
   }
+}
+
+function withoutSecrets(config: ProxyConfig): ProxyConfig {
+  const { identity } = config;
+  return identity === undefined ? config : { ...config, identity: { ...identity, joinToken: "" } };
 }
 
 /** A thread does not inherit the cache of compiled code, without which it would hold the TypeScript stripper, 20 MB. */
