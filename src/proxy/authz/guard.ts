@@ -6,7 +6,14 @@
  */
 import { isDeepStrictEqual } from "node:util";
 
-import { type InboundPolicy, openPolicy, type Origin, type RateLimit } from "../../model/inbound-policy.ts";
+import {
+  type InboundPolicy,
+  type JwtRule,
+  openPolicy,
+  type Origin,
+  type RateLimit,
+} from "../../model/inbound-policy.ts";
+import { RegexError } from "../../model/regex.ts";
 import type { Connection } from "../../net/connection.ts";
 import {
   type Call,
@@ -14,6 +21,7 @@ import {
   compilePolicy,
   decide,
   type Decision,
+  JwtGate,
   type Peer,
   PolicyError,
   RateLimiter,
@@ -38,6 +46,7 @@ interface Ready {
   readonly labels: Labels;
   readonly limits: readonly RateLimit[];
   readonly limiter: RateLimiter | undefined;
+  readonly jwt: JwtGate | undefined;
   readonly open: boolean;
 }
 
@@ -56,13 +65,18 @@ export class Guard {
     this.context = context;
     this.#port = port;
     this.#name = `${service}.${context.config.namespace}`;
-    this.#ready = this.#prepare(context.policy.current) ?? this.#compile(CLOSED);
+    this.#ready = this.#prepare(context.policy.current) ?? this.#compile(CLOSED, undefined);
     this.#unwatch = context.policy.watch((policy) => this.#change(policy));
   }
 
   /** Everybody may do everything, and nobody wants to know. */
   get open(): boolean {
     return this.#ready.open;
+  }
+
+  /** Whose tokens are believed; undefined where nobody asks. */
+  get jwt(): JwtGate | undefined {
+    return this.#ready.jwt;
   }
 
   close(): void {
@@ -160,7 +174,7 @@ export class Guard {
   }
 
   #change(policy: InboundPolicy): void {
-    const ready = this.#prepare(policy);
+    const ready = this.#prepare(policy, this.#ready);
     if (ready === undefined) return;
     this.#ready = ready;
     if (ready.open) return;
@@ -178,11 +192,12 @@ export class Guard {
     }
   }
 
-  #prepare(policy: InboundPolicy): Ready | undefined {
+  /** @returns undefined, and has said so, if it cannot be obeyed */
+  #prepare(policy: InboundPolicy, before?: Ready): Ready | undefined {
     try {
-      return this.#compile(policy);
+      return this.#compile(policy, before);
     } catch (error) {
-      if (!(error instanceof PolicyError)) throw error;
+      if (!(error instanceof PolicyError || error instanceof RegexError)) throw error;
       this.context.logger.error("a policy cannot be obeyed; what was in force before stays", {
         service: this.#name,
         port: this.#port,
@@ -192,19 +207,41 @@ export class Guard {
     }
   }
 
-  #compile(policy: InboundPolicy): Ready {
+  /** What has a memory is kept, unless its own part of the policy is another: requests taken, keys fetched. */
+  #compile(policy: InboundPolicy, before: Ready | undefined): Ready {
     const compiled = compilePolicy(policy, this.#port);
     const limits = policy.rateLimits.filter(({ ports }) => ports.includes(this.#port));
-    // What has been taken stays taken, whatever else has changed.
-    const same = this.#ready !== undefined && isDeepStrictEqual(limits, this.#ready.limits);
-    const limiter = same ? this.#ready.limiter : limits.length === 0 ? undefined : new RateLimiter(limits);
+    const limiter =
+      before !== undefined && isDeepStrictEqual(limits, before.limits)
+        ? before.limiter
+        : limits.length === 0
+          ? undefined
+          : new RateLimiter(limits);
+    const jwt =
+      before !== undefined && isDeepStrictEqual(policy.jwt, before.policy.jwt) ? before.jwt : this.#gate(policy.jwt);
     return {
       policy,
       compiled,
       labels: portLabels(policy, this.#port),
       limits,
       limiter,
-      open: compiled.open && limiter === undefined,
+      jwt,
+      open: compiled.open && limiter === undefined && jwt === undefined,
     };
+  }
+
+  #gate(rules: readonly JwtRule[]): JwtGate | undefined {
+    if (rules.length === 0) return undefined;
+    const { clock, logger } = this.context;
+    return new JwtGate(rules, {
+      clock,
+      wallClock: Date.now,
+      onKeysFailure: ({ issuer, jwksUri }, detail) =>
+        logger.warn("the keys of an issuer cannot be fetched; the last ones are believed for an hour", {
+          issuer,
+          from: jwksUri,
+          detail,
+        }),
+    });
   }
 }
