@@ -45,8 +45,10 @@ function encode(value: unknown): string {
 }
 
 /** The public key without its name. */
-function bare({ jwk: { kid: _, ...rest } }: Signer): JWK {
-  return rest;
+function bare({ jwk }: Signer): JWK {
+  const copy = { ...jwk };
+  delete copy.kid;
+  return copy;
 }
 
 function jwks(...signers: readonly Signer[]): string {

@@ -31,6 +31,8 @@ import type { LogFields } from "../../telemetry/log.ts";
 import type { Counter, Family, Labels } from "../../telemetry/metrics.ts";
 import type { InboundConfig } from "../config.ts";
 import type { ProxyContext } from "../context.ts";
+import type { RequestForm } from "./check-attributes.ts";
+import { External, type ExternalVerdict } from "./external.ts";
 import { explainCommand, originLabels, peerLabels, peerName, portLabels } from "./labels.ts";
 
 /** A byte stream or a tunnel that is under way. */
@@ -47,6 +49,7 @@ interface Ready {
   readonly limits: readonly RateLimit[];
   readonly limiter: RateLimiter | undefined;
   readonly jwt: JwtGate | undefined;
+  readonly external: External | undefined;
   readonly open: boolean;
 }
 
@@ -81,6 +84,7 @@ export class Guard {
 
   close(): void {
     this.#unwatch();
+    this.#ready.external?.close();
   }
 
   /** Who is at the other end. */
@@ -106,9 +110,15 @@ export class Guard {
     return decision;
   }
 
-  /** Whether it may, without a word to anybody. */
-  allows(call: Call): boolean {
+  /** Whether it may if those consent who have to be asked, without a word to anybody. */
+  admits(call: Call): boolean {
     return decide(this.#ready.compiled, call).allowed;
+  }
+
+  /** Whether it may, and nobody has to be asked. */
+  allows(call: Call): boolean {
+    const { allowed, external } = decide(this.#ready.compiled, call);
+    return allowed && external === undefined;
   }
 
   /** For the caller: who it was taken for, and what refused it, but not where that is written. */
@@ -131,6 +141,25 @@ export class Guard {
     this.context.metrics.rateLimited.labels({ ...labels, scope }).inc();
     const whose = scope === "total" ? "all callers together" : peerName(call.peer);
     return `${whose} may send ${rate} requests per second, by ${whereOf({ ...limit.origin, file: "" })}`;
+  }
+
+  /** Asks those whom a decision wants to be asked. @returns a function that gives it up; `done` is never called from inside */
+  ask(
+    names: readonly string[],
+    call: Call,
+    form: RequestForm | undefined,
+    done: (verdict: ExternalVerdict) => void,
+  ): () => void {
+    const report = (verdict: ExternalVerdict): void => {
+      if (verdict.kind !== "ok") {
+        const reason =
+          verdict.kind === "denied" ? `${verdict.by} does not consent` : `${verdict.by} could not be asked`;
+        this.context.logger.info("a call was refused by an external authorizer", { reason, ...this.#describe(call) });
+      }
+      done(verdict);
+    };
+    // Rules that ask come with those whom they ask.
+    return (this.#ready.external as External).ask(names, call, form, report);
   }
 
   hold(live: Live): void {
@@ -176,6 +205,7 @@ export class Guard {
   #change(policy: InboundPolicy): void {
     const ready = this.#prepare(policy, this.#ready);
     if (ready === undefined) return;
+    if (ready.external !== this.#ready.external) this.#ready.external?.close();
     this.#ready = ready;
     if (ready.open) return;
     for (const live of [...this.#live]) {
@@ -226,6 +256,12 @@ export class Guard {
       limits,
       limiter,
       jwt,
+      external:
+        before !== undefined && isDeepStrictEqual(policy.providers, before.policy.providers)
+          ? before.external
+          : policy.providers.length === 0
+            ? undefined
+            : new External(policy.providers, this.context),
       open: compiled.open && limiter === undefined && jwt === undefined,
     };
   }

@@ -5,6 +5,10 @@ import type { Call, Decision, JwtClaims, JwtGate, JwtOutcome } from "../../polic
 import type { Counter } from "../../telemetry/metrics.ts";
 import { failureCause, failures } from "../failure.ts";
 import { HeldRequest } from "../held-request.ts";
+import { removeHeader } from "../../protocol/headers.ts";
+import { ChangedAnswer } from "./changed-answer.ts";
+import { changeFields } from "./field-change.ts";
+import { deniedAnswer } from "./denied-answer.ts";
 import { refuse } from "../refused.ts";
 import type { HttpService } from "../service.ts";
 import type { Guard } from "./guard.ts";
@@ -61,8 +65,42 @@ export class GuardedService implements HttpService {
       if (!decision.allowed) {
         return refuse(receiver, failureCause(failures.forbidden, "refused", guard.tell(call, decision)));
       }
+      if (decision.external !== undefined) return this.#ask(decision.external, call, head, end, receiver);
     }
     return this.#pass(call, head, end, receiver);
+  }
+
+  #ask(
+    names: readonly string[],
+    call: Call,
+    head: RequestHead,
+    end: boolean,
+    receiver: ResponseReceiver,
+  ): ClientStream {
+    const held = new HeldRequest(receiver);
+    const form = head.method === "CONNECT" ? undefined : head;
+    held.onGiveUp = this.#guard.ask(names, call, form, (verdict) => {
+      if (held.over) return;
+      if (verdict.kind === "ok" && !this.#guard.admits(call)) {
+        held.fail(failureCause(failures.forbidden, "refused", "the policy has changed meanwhile"));
+      } else if (verdict.kind === "ok") {
+        for (const name of verdict.remove) removeHeader(head.headers, name);
+        changeFields(head.headers, verdict.set);
+        const { answer } = verdict;
+        const changed = answer.length === 0 ? receiver : new ChangedAnswer(receiver, answer);
+        held.begin(this.#pass(call, head, end, changed));
+      } else if (verdict.kind === "unavailable") {
+        const detail = `the authorizer ${verdict.by} could not be asked`;
+        held.fail(failureCause(failures.authorizerUnavailable, "refused", detail));
+      } else {
+        this.#guard.context.metrics.httpErrors.inbound
+          .labels({ direction: "inbound", error: failures.externalDenied.kind })
+          .inc();
+        const { answer, body } = deniedAnswer(head, verdict, this.#guard.context.workload);
+        held.answer(answer, body);
+      }
+    });
+    return held;
   }
 
   #pass(call: Call, head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
