@@ -53,6 +53,8 @@ export interface Positionals {
   readonly form: string;
   readonly max: number;
   readonly choices?: readonly string[];
+  /** They are files: completion offers file names. */
+  readonly file?: boolean;
 }
 
 export interface CommandDefinition<F extends Flags> {

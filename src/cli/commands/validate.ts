@@ -11,7 +11,7 @@ export const validate = defineCommand({
   description: `Checks files as a mesh would: mesh.yaml with the documents that it names, and documents of Istio, Linkerd, SMI and
 Consul by themselves. Everything wrong is told at once, with file, line and column. Of a folder it reads *.yaml, *.yml
 and *.json. Exits 1 if there is an error.`,
-  positionals: { form: "FILE…", max: FILES_MAX },
+  positionals: { form: "FILE…", max: FILES_MAX, file: true },
   flags: {
     output: { type: "string", short: "o", choices: ["text", "json"], default: "text", help: "Form of the output" },
   },
