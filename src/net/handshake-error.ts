@@ -1,5 +1,8 @@
 /** Why a TLS handshake came to nothing, in words that can be counted. */
 
+/** Milliseconds that a handshake may take, from the first byte on. Linkerd: 10 s. */
+export const HANDSHAKE_TIMEOUT_MS = 10_000;
+
 export type HandshakeReason =
   /** The peer showed none. */
   | "no_certificate"
@@ -23,6 +26,8 @@ export type HandshakeReason =
   | "protocol_error"
   | "timeout"
   | "closed"
+  /** It spoke no TLS of the mesh where nothing else is taken. */
+  | "plaintext"
   /** Too many handshakes are under way. */
   | "overload"
   /** We have no certificate yet. */

@@ -11,12 +11,9 @@ import tls from "node:tls";
 import type { Clock } from "./clock.ts";
 import type { Connection } from "./connection.ts";
 import type { Credentials } from "./credentials.ts";
-import { HandshakeError, reasonOf } from "./handshake-error.ts";
+import { HANDSHAKE_TIMEOUT_MS, HandshakeError, reasonOf } from "./handshake-error.ts";
 import { spiffeUri } from "./spiffe-uri.ts";
 import type { TcpHandle } from "./tls-state.ts";
-
-/** Milliseconds that a handshake may take. Linkerd: 10 s. */
-export const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 /** Linkerd's order: the hybrid with ML-KEM-768 keeps what is recorded today from tomorrow's quantum computers. */
 const GROUPS = "X25519MLKEM768:X25519:P-256:P-384";
