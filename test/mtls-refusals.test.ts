@@ -208,7 +208,7 @@ describe("what a port takes", () => {
       const other = tls.connect({ port: of.inboundPort, host: "127.0.0.1", servername: "example.test" });
       assert.equal(((await once(other, "error")) as [NodeJS.ErrnoException])[0].code, "ECONNRESET");
       const ours = await dialled(context, of.inboundPort, cart, PRICE_NAME);
-      ours.end(REQUEST);
+      ours.write(REQUEST);
       assert.match(String((await once(ours, "data"))[0]), /^HTTP\/1\.1 200 OK/);
       assert.equal(application.requests, before + 1);
     });
