@@ -115,7 +115,7 @@ export function keyboardConfig(namespace: string, addresses: MeshAddresses, sett
   };
 }
 
-/** The token comes when the sidecar is started: each is good once. */
+/** The token, which is good once, comes when the sidecar is started; with it comes the trust domain. */
 function identityOf(serviceAccount: string): IdentityConfig {
   return { trustDomain: DEFAULT_TRUST_DOMAIN, serviceAccount, joinToken: "" };
 }

@@ -50,7 +50,16 @@ export class MeshSupervisor {
     this.#allocator = new PortAllocator(options.basePort);
     for (const { port } of Object.values(addresses)) this.#allocator.reserve(port);
     const words = ["control", "--api", formatAddress(addresses.api), "--xds", formatAddress(addresses.xds)];
-    words.push("-f", mesh.file, "--state-dir", options.stateDirectory, "--log-level", options.logLevel);
+    words.push(
+      "-f",
+      mesh.file,
+      "--identity-trust-domain",
+      mesh.policy.trustDomain,
+      "--state-dir",
+      options.stateDirectory,
+      "--log-level",
+      options.logLevel,
+    );
     this.#control = new Supervised({
       name: "control",
       program: heddleProgram(host, words),
