@@ -65,7 +65,7 @@ export function explain(request: ExplainRequest, world: World): Explanation {
   const asked = requestOf(request, first);
   const verdicts: Verdict[] = [];
   const notes: string[] = [];
-  for (const { workload, port } of called) {
+  for (const { workload, port } of called.toSorted(byName)) {
     if (!port.meshed) {
       notes.push(`${workload.name} has no sidecar on port ${port.port}: nothing is enforced there`);
       continue;
@@ -118,6 +118,10 @@ function requestOf(
     host: host ?? `${port.service}.${workload.namespace}${port.port === 80 ? "" : `:${port.port}`}`,
     headers: headers.flat(),
   };
+}
+
+function byName({ workload: a }: Called, { workload: b }: Called): number {
+  return a.name < b.name ? -1 : 1;
 }
 
 function serverName(

@@ -118,14 +118,14 @@ export class ResourceSource {
     return new Set(this.#files.map((file) => (file.endsWith("/") ? file.slice(0, -1) : dirname(file))));
   }
 
-  async #look(): Promise<void> {
+  /** @param atOnce nobody waits for quiet: at the start, when nothing else keeps the process alive either */
+  async #look(atOnce = this.#answered === undefined): Promise<void> {
     const request = this.#request;
     if (request === undefined) return;
-    const first = this.#answered === undefined;
     const again = request === this.#answered;
     let stamp = await this.#stampOfAll();
     if ((again && stamp === this.#stamp) || this.#follow.closed) return;
-    if (!first) stamp = await this.#whenQuiet(stamp);
+    if (!atOnce) stamp = await this.#whenQuiet(stamp);
     const read = await readAll(request.groups);
     if (this.#follow.closed) return;
     const known = this.#files.join("\n") === read.files.join("\n");
@@ -134,7 +134,7 @@ export class ResourceSource {
     this.#stamp = known ? stamp : "";
     this.#answered = request;
     this.#take(read, request);
-    if (!known) await this.#look();
+    if (!known) await this.#look(atOnce);
   }
 
   #take({ resources, diagnostics }: Read, { settings }: ResourceRequest): void {
