@@ -4,6 +4,7 @@
  * before they have been right for the first time there is no policy, which leaves sidecars closed.
  */
 import { dirname } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 
 import { type Diagnostic, formatDiagnostic } from "../../dialects/diagnostic.ts";
 import { readResources } from "../../dialects/read-resources.ts";
@@ -67,6 +68,7 @@ export class ResourceSource {
   #files: readonly string[] = [];
   #diagnostics: readonly Diagnostic[] = [];
   #stamp = "";
+  #started = false;
   /** Ends a wait for quiet. */
   #wake = (): void => {};
 
@@ -94,16 +96,19 @@ export class ResourceSource {
 
   /** From now on this is followed; what was in force before stays until all of it has been read and is good. */
   request(request: ResourceRequest): void {
-    this.#request = request;
+    if (!isDeepStrictEqual(request, this.#request)) this.#request = request;
   }
 
   /** Reads what was requested and begins to follow it. Bad documents are no reason to reject. */
-  start(): Promise<void> {
-    return this.#follow.start();
+  async start(): Promise<void> {
+    await this.refresh();
+    await this.#follow.start();
+    this.#started = true;
   }
 
-  /** Looks at once; after a new request. */
+  /** Reads what is requested now. */
   async refresh(): Promise<void> {
+    // A look that is under way may be about an older request.
     await this.#follow.look();
     await this.#follow.look();
   }
@@ -118,14 +123,14 @@ export class ResourceSource {
     return new Set(this.#files.map((file) => (file.endsWith("/") ? file.slice(0, -1) : dirname(file))));
   }
 
-  /** @param atOnce nobody waits for quiet: at the start, when nothing else keeps the process alive either */
-  async #look(atOnce = this.#answered === undefined): Promise<void> {
+  async #look(): Promise<void> {
     const request = this.#request;
     if (request === undefined) return;
     const again = request === this.#answered;
     let stamp = await this.#stampOfAll();
     if ((again && stamp === this.#stamp) || this.#follow.closed) return;
-    if (!atOnce) stamp = await this.#whenQuiet(stamp);
+    // At the start there is nothing to protect; nor does anything else keep the process alive while this waits.
+    if (this.#started) stamp = await this.#whenQuiet(stamp);
     const read = await readAll(request.groups);
     if (this.#follow.closed) return;
     const known = this.#files.join("\n") === read.files.join("\n");
@@ -134,7 +139,7 @@ export class ResourceSource {
     this.#stamp = known ? stamp : "";
     this.#answered = request;
     this.#take(read, request);
-    if (!known) await this.#look(atOnce);
+    if (!known) await this.#look();
   }
 
   #take({ resources, diagnostics }: Read, { settings }: ResourceRequest): void {
