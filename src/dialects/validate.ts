@@ -7,7 +7,7 @@ import { isMapping } from "./shape.ts";
 import { parseYaml } from "./yaml-document.ts";
 
 export interface Validation {
-  /** Files that were looked at. */
+  /** That were looked at or should have been. */
   readonly files: readonly string[];
   /** Documents that are good by themselves; a mesh.yaml is one. */
   readonly documents: number;
@@ -25,11 +25,11 @@ export async function validateFiles(
   nameOf: (file: string) => string = (file) => file,
 ): Promise<Validation> {
   const listed = await listFiles(paths);
-  const files = new Set<string>();
+  const files = new Set(listed.diagnostics.map((one) => nameOf(one.file)));
   const diagnostics: Diagnostic[] = listed.diagnostics.map((one) => ({ ...one, file: nameOf(one.file) }));
   let documents = 0;
   const add = (loaded: LoadedResources): void => {
-    for (const file of loaded.files) files.add(nameOf(file));
+    for (const file of loaded.files) if (!file.endsWith("/")) files.add(nameOf(file));
     diagnostics.push(...loaded.diagnostics);
     documents += loaded.documents;
   };
@@ -57,7 +57,7 @@ export async function validateFiles(
       nameOf,
     ),
   );
-  return { files: [...files].filter((file) => !file.endsWith("/")), documents, diagnostics };
+  return { files: [...files], documents, diagnostics };
 }
 
 /** By what stands at its top. A file that is no YAML is judged as documents are. */
