@@ -52,6 +52,7 @@ describe("errors", () => {
     "no-dashes": ["run", "node", "server.js"],
     "no-program": ["run", "--service", "price"],
     "which-shell": ["completion"],
+    "nothing-to-validate": ["validate"],
     "no-such-code": ["explain", "HED105"],
     "bad-window": ["stat", "-t", "1"],
     "bad-control": ["stat", "--control", "nowhere"],

@@ -38,6 +38,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/endpoints.ts")).endpoints,
   },
   {
+    name: "validate",
+    summary: "Check mesh.yaml and documents of Istio, Linkerd, SMI and Consul",
+    load: async () => (await import("./commands/validate.ts")).validate,
+  },
+  {
     name: "explain",
     summary: "Say what an error code means and what to look at",
     load: async () => (await import("./commands/explain.ts")).explain,

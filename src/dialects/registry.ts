@@ -3,6 +3,7 @@
  * and does not obey is refused by its name.
  */
 import { serviceIntentions } from "./consul/service-intentions.ts";
+import { closest } from "./closest.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import { authorizationPolicy as istioAuthorizationPolicy } from "./istio/authorization-policy.ts";
 import { peerAuthentication } from "./istio/peer-authentication.ts";
@@ -211,6 +212,10 @@ function kindOf(node: Node): { type: ResourceType; version: string } | undefined
   if (!consul.absent) return named(consul, consul, "consul", "");
   const apiVersion = node.at("apiVersion");
   const kind = node.at("kind");
+  if (apiVersion.absent && kind.absent && "services" in node.value) {
+    node.error("this is a mesh.yaml, not a document that it names", "keep documents in a folder of their own");
+    return undefined;
+  }
   for (const part of [apiVersion, kind]) {
     if (typeof part.value === "string") continue;
     const what =
@@ -235,15 +240,19 @@ function named(kind: Node, apiVersion: Node, group: string, version: string) {
     kind.error(`${word} of ${group} is not supported yet`);
     return undefined;
   }
+  const owner = types.find((known) => known.endsWith(`/${word}`))?.split("/", 1)[0];
+  const hint = (known: readonly string[]): string =>
+    owner === undefined ? knownHint(word, known) : `${word} belongs to ${owner}`;
   const kinds = types.filter((known) => known.startsWith(`${group}/`)).map((known) => known.slice(group.length + 1));
   if (kinds.length > 0 || later !== undefined) {
-    kind.error(`unknown kind ${word} of ${group}`, knownHint(word, [...kinds, ...(later ?? [])]));
+    kind.error(`unknown kind ${word} of ${group}`, hint([...kinds, ...(later ?? [])]));
     return undefined;
   }
-  const elsewhere = types.find((known) => known.endsWith(`/${word}`));
   const groups = [...new Set([...types.map((known) => known.split("/", 1)[0] ?? ""), ...Object.keys(NOT_YET)])];
-  const hint = elsewhere === undefined ? knownHint(group, groups) : `${word} belongs to ${elsewhere.split("/", 1)[0]}`;
+  const near = closest(group, groups);
+  const meant =
+    near === undefined ? "known are documents of Linkerd, Istio, SMI and Consul" : `did you mean "${near}"?`;
   const what = group === "" ? "Kubernetes' own kinds are" : `the kinds of ${group} are`;
-  apiVersion.error(`${what} not read; found ${word}`, hint);
+  apiVersion.error(`${what} not read; found ${word}`, owner === undefined ? meant : hint([]));
   return undefined;
 }

@@ -9,6 +9,8 @@ import { formatPath, type YamlDocument, type YamlPath } from "./yaml-document.ts
 
 /** Characters of a found value that a message repeats. */
 const SHOWN_LENGTH_MAX = 40;
+/** Words of a list that a message repeats. */
+const WORDS_SHOWN_MAX = 16;
 /** Entries of one list or mapping. */
 export const ENTRIES_MAX = 1_000;
 /** Characters of one text. */
@@ -141,8 +143,8 @@ export function mapping<const F extends Fields>(
   return {
     fields,
     read(node) {
-      if (!isMapping(node.value)) return node.unexpected(`a mapping with ${Object.keys(fields).join(", ")}`);
-      const known = Object.keys(fields);
+      const known = Object.keys(fields).filter((name) => fields[name]?.verdict === "honoured");
+      if (!isMapping(node.value)) return node.unexpected(`a mapping with ${shortList(known)}`);
       for (const key of Object.keys(node.value)) {
         if (!Object.hasOwn(fields, key)) node.at(key).error(`unknown field "${key}"`, knownHint(key, known), "key");
       }
@@ -163,7 +165,11 @@ export function mapping<const F extends Fields>(
 /** `did you mean "x"?`, or what is known. */
 export function knownHint(word: string, known: readonly string[]): string {
   const near = closest(word, known);
-  return near === undefined ? `known here: ${known.join(", ")}` : `did you mean "${near}"?`;
+  return near === undefined ? `known here: ${shortList(known)}` : `did you mean "${near}"?`;
+}
+
+function shortList(words: readonly string[]): string {
+  return words.length <= WORDS_SHOWN_MAX ? words.join(", ") : `${words.slice(0, WORDS_SHOWN_MAX).join(", ")}, …`;
 }
 
 export interface ListLimits {
@@ -199,8 +205,14 @@ export function list<T>(
   };
 }
 
-/** A mapping whose keys its author chooses. @param what "a mapping of labels" */
-export function dictionary<T>(what: string, entry: Shape<T>): Shape<Readonly<Record<string, T>>> {
+/** Of a mapping whose keys its author chooses. @param expected "a port number" */
+export interface KeyForm {
+  readonly pattern: RegExp;
+  readonly expected: string;
+}
+
+/** @param what "a mapping of labels" */
+export function dictionary<T>(what: string, entry: Shape<T>, keys?: KeyForm): Shape<Readonly<Record<string, T>>> {
   return {
     fields: entry.fields,
     read(node) {
@@ -212,8 +224,10 @@ export function dictionary<T>(what: string, entry: Shape<T>): Shape<Readonly<Rec
       }
       const values: [string, T][] = [];
       for (const name of names) {
+        const wrong = keys !== undefined && !keys.pattern.test(name);
+        if (wrong) node.at(name).error(`expected ${keys.expected}; found ${describe(name)}`, "", "key");
         const read = entry.read(node.at(name));
-        if (read !== undefined) values.push([name, read.value]);
+        if (read !== undefined && !wrong) values.push([name, read.value]);
       }
       return values.length === names.length ? { value: Object.fromEntries(values) } : undefined;
     },

@@ -234,7 +234,9 @@ class Reader {
       if (place === undefined) continue;
       // What is missing is shown at the key of what it is missing from.
       const preferKey = what === "key" || length < path.length;
-      return this.#at((preferKey ? (place.key ?? place.value) : (place.value ?? place.key)) ?? 0);
+      const offset = preferKey ? (place.key ?? place.value) : (place.value ?? place.key);
+      // An empty entry of a list has neither.
+      if (offset !== undefined) return this.#at(offset);
     }
     return this.#at(0);
   }

@@ -24,7 +24,6 @@ export function tlsModes(
   { rootNamespace }: PolicySettings,
 ): Pick<InboundPolicy, "tls" | "tlsByPort"> {
   const all = resources.of("security.istio.io/PeerAuthentication");
-  const isWide = ({ spec }: Document): boolean => spec.selector === undefined;
   const mesh = all.find((document) => isWide(document) && document.origin.namespace === rootNamespace);
   const local = all.filter(({ origin }) => origin.namespace === target.namespace && origin.namespace !== rootNamespace);
   const namespace = local.find(isWide);
@@ -41,6 +40,10 @@ export function tlsModes(
     return portsMeant(target, port).map((meant) => ({ port: meant, ...here }));
   });
   return { tls, tlsByPort };
+}
+
+function isWide({ spec }: Document): boolean {
+  return spec.selector === undefined;
 }
 
 /** Istio's selectors: every label, exactly. */

@@ -14,7 +14,10 @@ export interface PeerAuthentication {
 
 const mutualTls = mapping({ mode: defaulted(oneOf(["UNSET", "DISABLE", "PERMISSIVE", "STRICT"]), "UNSET") });
 
-const byPort = dictionary("a mapping of ports to modes", mutualTls);
+const byPort = dictionary("a mapping of ports to modes", mutualTls, {
+  pattern: /^([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])$/,
+  expected: "a port number, 1 to 65535",
+});
 
 const spec = mapping(
   {
@@ -24,11 +27,6 @@ const spec = mapping(
   },
   ({ selector, portLevelMtls }, node) => {
     const ports = Object.keys(portLevelMtls);
-    for (const port of ports) {
-      const valid = /^\d{1,5}$/.test(port) && Number(port) >= 1 && Number(port) <= 65_535;
-      if (!valid)
-        node.at("portLevelMtls", port).error(`expected a port number, 1 to 65535; found "${port}"`, "", "key");
-    }
     if (ports.length > 0 && Object.keys(selector?.matchLabels ?? {}).length === 0) {
       const hint = "add spec.selector.matchLabels: a port's number means something for some workloads only";
       node.at("portLevelMtls").error("portLevelMtls needs a selector", hint, "key");

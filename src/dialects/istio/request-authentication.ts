@@ -1,7 +1,19 @@
 /** Istio's RequestAuthentication: whose tokens are believed (security.istio.io). */
 import { parseDuration } from "../duration.ts";
 import { kubernetesDocument, matchLabels } from "../kubernetes.ts";
-import { boolean, defaulted, list, mapping, optional, orEmpty, refused, required, type Shape, text } from "../shape.ts";
+import {
+  boolean,
+  defaulted,
+  isMapping,
+  list,
+  mapping,
+  optional,
+  orEmpty,
+  refused,
+  required,
+  type Shape,
+  text,
+} from "../shape.ts";
 import type { JwtLocation, JwtRule } from "../../model/inbound-policy.ts";
 
 export interface RequestAuthentication {
@@ -44,7 +56,7 @@ const jwks: Shape<string> = {
     try {
       const parsed: unknown = JSON.parse(read.value);
       const keys = typeof parsed === "object" && parsed !== null && "keys" in parsed ? parsed.keys : undefined;
-      if (Array.isArray(keys)) return read;
+      if (Array.isArray(keys) && keys.every(isMapping)) return read;
       node.error('expected a JSON Web Key Set, {"keys": […]}; found other JSON');
     } catch {
       node.error("expected a JSON Web Key Set as text; found no JSON");
