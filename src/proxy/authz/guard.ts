@@ -12,6 +12,7 @@ import {
   openPolicy,
   type Origin,
   type RateLimit,
+  type TlsMode,
 } from "../../model/inbound-policy.ts";
 import { RegexError } from "../../model/regex.ts";
 import type { Connection } from "../../net/connection.ts";
@@ -75,6 +76,10 @@ export class Guard {
   /** Everybody may do everything, and nobody wants to know. */
   get open(): boolean {
     return this.#ready.open;
+  }
+
+  get tlsMode(): TlsMode {
+    return this.#ready.compiled.tls.mode;
   }
 
   /** Whose tokens are believed; undefined where nobody asks. */
