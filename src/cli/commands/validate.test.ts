@@ -65,10 +65,7 @@ both.yaml:12:5: error: Sources[0].Protocol: unknown field "Protocol" (known here
     await writeFile(join(folder, "policies/strict.yaml"), STRICT.replace("mode", "mod"));
     const { code, stdout } = await validate(".");
     assert.equal(code, 1);
-    assert.match(
-      stdout,
-      /^mesh\.yaml:4:20: error: policy\.default: expected one of .*; found "denied" \(did you mean "deny"\?\)/m,
-    );
+    assert.match(stdout, /^mesh\.yaml:4:20: error: policy\.default: expected one of .*; found "denied"/m);
   });
 
   it("tells of documents that a good mesh.yaml names", async () => {
