@@ -4,3 +4,4 @@ export { type CompiledPolicy, compilePolicy, whereOf } from "./compile.ts";
 export { decide } from "./decide.ts";
 export { PolicyError } from "./error.ts";
 export { type Excess, RateLimiter } from "./rate-limit.ts";
+export { JwtGate, type JwtOutcome } from "./jwt/gate.ts";

@@ -1,5 +1,5 @@
 /** A request that waits for something to be known: a service, a token's keys, somebody's consent. */
-import type { ClientStream, HeaderList, ResetCause, ResponseReceiver } from "../protocol/exchange.ts";
+import type { ClientStream, HeaderList, ResetCause, ResponseHead, ResponseReceiver } from "../protocol/exchange.ts";
 
 /** Bytes of a request body taken in while the request is held, before the caller is told to wait. */
 export const HELD_BYTES_MAX = 64 * 1024;
@@ -67,6 +67,14 @@ export class HeldRequest implements ClientStream {
     this.#held = [];
     if (this.#trailers !== undefined) stream.sendTrailers(this.#trailers);
     if (wasHeld && writable) this.#receiver.onWritable();
+  }
+
+  /** It is answered by somebody else than who it was for. As {@link begin}. */
+  answer(head: ResponseHead, body: Buffer): void {
+    this.#over = true;
+    this.#held = [];
+    this.#receiver.onHead(head, body.length === 0);
+    if (body.length > 0) this.#receiver.onData(body, true);
   }
 
   /** Nothing comes of it. As {@link begin}. */

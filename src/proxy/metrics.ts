@@ -33,8 +33,10 @@ const RESPONSE_SERIES_MAX = 10_000;
 
 const TARGET = ["target_addr", "target_ip", "target_port"];
 const DST = ["dst_service", "dst_namespace", "dst_workload"];
-const REQUEST = ["direction", "authority", ...TARGET, "tls", ...DST];
-const TCP = ["direction", "peer", "authority", ...TARGET, "tls", ...DST];
+/** Linkerd's: "true" with who the other side has proved to be, "no_identity" with the reason, "disabled", "opaque". */
+const TLS = ["tls", "no_tls_reason", "client_id", "server_id"];
+const REQUEST = ["direction", "authority", ...TARGET, ...TLS, ...DST];
+const TCP = ["direction", "peer", "authority", ...TARGET, ...TLS, ...DST];
 
 /** Linkerd's: the document about the port, and the one that decided. */
 const SRV = ["srv_group", "srv_kind", "srv_name", "srv_port"];
@@ -59,6 +61,8 @@ export class ProxyMetrics {
   readonly detectSeconds: Record<Direction, Family<Histogram>>;
   /** Of byte streams. */
   readonly durations: Family<Histogram>;
+  readonly tlsHandshakes: Family<Counter>;
+  readonly tlsFailures: Family<Counter>;
   readonly retries: Counter;
   readonly balancerEndpoints: Family<Gauge>;
   readonly queueLength: Family<Gauge>;
@@ -123,6 +127,16 @@ export class ProxyMetrics {
       labelNames: REQUEST,
       bounds: DURATION_BUCKETS_MS,
     });
+    this.tlsHandshakes = registry.counter({
+      name: "heddle_tls_handshakes_total",
+      help: "Handshakes of mutual TLS with other sidecars that were finished.",
+      labelNames: ["direction", "resumed"],
+    });
+    this.tlsFailures = registry.counter({
+      name: "heddle_tls_handshake_failures_total",
+      help: "Connections refused or lost for want of mutual TLS, by reason.",
+      labelNames: ["direction", "reason"],
+    });
     this.retries = registry
       .counter({
         name: "heddle_redispatch_total",
@@ -186,11 +200,16 @@ export class ProxyMetrics {
     return meter;
   }
 
-  /** The meter is not used for new connections any more; those it has are counted to their end. Then the lease ends. */
-  forget(meter: TcpMeter, lease: Lease): void {
+  /**
+   * The meter is not used for new connections any more once those that it has are closed. Then the lease ends.
+   *
+   * @param then called after that
+   */
+  forget(meter: TcpMeter, lease: Lease, then?: () => void): void {
     meter.whenUnused(() => {
       this.#meters.delete(meter);
       lease.end();
+      then?.();
     });
   }
 
@@ -269,7 +288,6 @@ export class TcpMeter {
 
 /** Resolved handles of one endpoint: one array look-up per answer. */
 export class EndpointMetrics {
-  readonly requests: Counter;
   readonly #metrics: ProxyMetrics;
   readonly #labels: Labels;
   readonly #lease: Lease | undefined;
@@ -277,13 +295,18 @@ export class EndpointMetrics {
   /** Of answers with status 200, as nearly all of gRPC are. */
   readonly #byGrpcStatus: (Counter | undefined)[] = [];
   readonly #latencyByStatus: (Histogram | undefined)[] = [];
+  #requests: Counter | undefined;
   #durations: Histogram | undefined;
 
   constructor(metrics: ProxyMetrics, labels: Labels, lease: Lease | undefined) {
     this.#metrics = metrics;
     this.#labels = labels;
     this.#lease = lease;
-    this.requests = metrics.requests.labels(labels, lease);
+  }
+
+  get requests(): Counter {
+    this.#requests ??= this.#metrics.requests.labels(this.#labels, this.#lease);
+    return this.#requests;
   }
 
   /** @param status of the answer, 200 to 999 */

@@ -1,6 +1,8 @@
 /** One sidecar: puts the parts together, starts them, drains them. */
 import type { Discovery } from "../model/discovery.ts";
 import { type Clock, systemClock } from "../net/clock.ts";
+import type { CredentialSource } from "../net/credentials.ts";
+import { compilePolicy } from "../policy/policy.ts";
 import { exposition, mergeSnapshots, staleSeries } from "../telemetry/exposition.ts";
 import { Logger, type LogLevel } from "../telemetry/log.ts";
 import { MetricsRegistry } from "../telemetry/metrics.ts";
@@ -10,6 +12,7 @@ import type { Carrier, TrafficAddresses } from "./carrier.ts";
 import type { ProxyConfig, SocketAddress } from "./config.ts";
 import { processMetrics } from "./metrics.ts";
 import { needsPolicy } from "./policy-source.ts";
+import type { TrafficIdentity } from "./traffic.ts";
 
 export interface RunningProxy {
   readonly addresses: TrafficAddresses & { readonly admin: SocketAddress };
@@ -27,10 +30,18 @@ export interface RunningProxy {
  * Starts a sidecar; resolves when all its listeners accept.
  *
  * @param clock not that of further workers, which have the machine's
+ * @param credentials what it proves itself with; undefined: everything is spoken in plain
  * @throws ListenError if one of them cannot be opened; nothing stays open then
  */
-export async function startProxy(config: ProxyConfig, clock: Clock = systemClock): Promise<RunningProxy> {
-  const proxy = new Proxy(config, clock);
+export async function startProxy(
+  config: ProxyConfig,
+  clock: Clock = systemClock,
+  credentials?: CredentialSource,
+): Promise<RunningProxy> {
+  const ticketSecret = new Uint8Array(32);
+  const identity = credentials === undefined ? undefined : { credentials, ticketSecret };
+  if (identity !== undefined) crypto.getRandomValues(ticketSecret);
+  const proxy = new Proxy(config, clock, identity);
   try {
     await proxy.open();
   } catch (error) {
@@ -48,6 +59,7 @@ class Proxy implements RunningProxy {
   /** What is true of the process, however many workers it has. */
   readonly #metrics = new MetricsRegistry();
   readonly #requestShutdown: () => void;
+  readonly #identity: TrafficIdentity | undefined;
   #carrier: Carrier | undefined;
   #xds: XdsClient | undefined;
   #admin: Admin | undefined;
@@ -59,8 +71,9 @@ class Proxy implements RunningProxy {
   #drained: Promise<void> | undefined;
   #closed = false;
 
-  constructor(config: ProxyConfig, clock: Clock) {
+  constructor(config: ProxyConfig, clock: Clock, identity: TrafficIdentity | undefined) {
     this.#config = config;
+    this.#identity = identity;
     this.#clock = clock;
     this.#logger = new Logger({ level: config.logLevel, format: config.logFormat, sink: process.stderr });
     processMetrics(this.#metrics);
@@ -122,7 +135,8 @@ class Proxy implements RunningProxy {
 
   /** The modules of what is not wanted are not loaded: the memory of an idle sidecar is counted. */
   async #carry(discovery: Discovery): Promise<Carrier> {
-    const options = { config: this.#config, clock: this.#clock, logger: this.#logger, discovery };
+    const identity = this.#identity;
+    const options = { config: this.#config, clock: this.#clock, logger: this.#logger, discovery, identity };
     if (this.#config.workers === 1) return (await import("./traffic.ts")).Traffic.open(options);
     return (await import("./workers/workers.ts")).Workers.open(options);
   }
@@ -139,7 +153,7 @@ class Proxy implements RunningProxy {
   }
 
   #discovery(admin: SocketAddress): Discovery {
-    const { control, workload, namespace, service } = this.#config;
+    const { control, workload, namespace, service, inbound } = this.#config;
     if (control === undefined) {
       this.#discovered = true;
       return nothing;
@@ -150,6 +164,7 @@ class Proxy implements RunningProxy {
       logger: this.#logger,
       clock: this.#clock,
       random: Math.random,
+      checkPolicy: (policy) => inbound.forEach(({ port }) => compilePolicy(policy, port)),
     });
     this.#xds.onConnectionChange = (connected) => (this.#discovered ||= connected);
     if (needsPolicy(this.#config)) {

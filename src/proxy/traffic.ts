@@ -1,11 +1,12 @@
 /** The traffic of a sidecar, as far as one thread carries it: its listeners, and the services that they route to. */
 import type { Discovery } from "../model/discovery.ts";
 import type { Clock } from "../net/clock.ts";
+import type { CredentialSource } from "../net/credentials.ts";
 import type { Logger, LogLevel } from "../telemetry/log.ts";
 import type { FamilySnapshot, StaleSeries } from "../telemetry/metrics.ts";
 import type { Carrier, TrafficAddresses } from "./carrier.ts";
 import type { ProxyConfig } from "./config.ts";
-import { ProxyContext } from "./context.ts";
+import { type MeshSecurity, ProxyContext } from "./context.ts";
 import { type Inbound, openInbound } from "./inbound.ts";
 import type { Listener } from "./listener.ts";
 import { ProxyMetrics } from "./metrics.ts";
@@ -13,11 +14,20 @@ import { openByHost, openUpstream, outboundBackend } from "./outbound.ts";
 import { Services } from "./outbound/services.ts";
 import { DiscoveredPolicy, needsPolicy, openPolicySource } from "./policy-source.ts";
 
+/** What makes a sidecar one that proves who it is, and asks the same of others. */
+export interface TrafficIdentity {
+  readonly credentials: CredentialSource;
+  /** 32 random bytes, the same in all threads: a TLS session begun in one is resumed in another. */
+  readonly ticketSecret: Uint8Array;
+}
+
 export interface TrafficOptions {
   readonly config: ProxyConfig;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly discovery: Discovery;
+  /** undefined: everything is spoken in plain. */
+  readonly identity?: TrafficIdentity | undefined;
 }
 
 export class Traffic implements Carrier {
@@ -28,11 +38,14 @@ export class Traffic implements Carrier {
   readonly #upstreams: Listener[] = [];
   #outbound: Listener | undefined;
 
-  private constructor({ config, clock, logger, discovery }: TrafficOptions) {
+  private constructor(
+    { config, clock, logger, discovery }: TrafficOptions,
+    metrics: ProxyMetrics,
+    security: MeshSecurity | undefined,
+  ) {
     this.#policy = needsPolicy(config) ? new DiscoveredPolicy(discovery) : undefined;
-    const metrics = new ProxyMetrics(() => clock.now());
     const policy = this.#policy ?? openPolicySource;
-    const context = new ProxyContext(config, clock, Math.random, metrics, logger, policy);
+    const context = new ProxyContext(config, clock, Math.random, metrics, logger, policy, security);
     this.#context = context;
     this.#services = new Services({
       clock,
@@ -49,7 +62,8 @@ export class Traffic implements Carrier {
    * @throws ListenError if one of them cannot be opened; nothing stays open then
    */
   static async open(options: TrafficOptions): Promise<Traffic> {
-    const traffic = new Traffic(options);
+    const metrics = new ProxyMetrics(() => options.clock.now());
+    const traffic = new Traffic(options, metrics, await securityOf(options, metrics));
     try {
       await traffic.#open();
     } catch (error) {
@@ -109,6 +123,7 @@ export class Traffic implements Carrier {
     }
     this.#services.destroy();
     this.#policy?.close();
+    this.#context.security?.tls.close();
   }
 
   async #open(): Promise<void> {
@@ -139,4 +154,11 @@ export class Traffic implements Carrier {
       queueLength.labels(labels).value = backend.queued;
     }
   }
+}
+
+/** What has to do with TLS is only loaded where there is an identity: the memory of an idle sidecar is counted. */
+async function securityOf(options: TrafficOptions, metrics: ProxyMetrics): Promise<MeshSecurity | undefined> {
+  if (options.identity === undefined) return undefined;
+  const { MeshTls } = await import("./tls/mesh-tls.ts");
+  return { tls: new MeshTls({ ...options, ...options.identity, metrics }) };
 }

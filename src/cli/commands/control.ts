@@ -2,7 +2,7 @@ import { resolve as resolvePath } from "node:path";
 import { defineCommand } from "../command.ts";
 import { loggerOf, LOG_FLAGS } from "../log-flags.ts";
 import { onEndSignals, signalExitCode } from "../signals.ts";
-import { parseAddress } from "../values.ts";
+import { parseAddress, parsePrivateAddress } from "../values.ts";
 import { Failure } from "../errors.ts";
 
 /** Where the control plane is when nobody says otherwise. */
@@ -19,6 +19,10 @@ export const control = defineCommand({
       value: "IP:PORT",
       default: DEFAULT_API,
       help: "Listener of the HTTP API, for this command line",
+    },
+    "insecure-api": {
+      type: "boolean",
+      help: "Allow --api on an address that other hosts reach: whoever does can change the mesh",
     },
     xds: { type: "string", value: "IP:PORT", default: DEFAULT_XDS, help: "Listener for xDS (gRPC), for sidecars" },
     file: {
@@ -45,7 +49,7 @@ export const control = defineCommand({
     const { ControlStartError, startControl } = await import("../../control/control.ts");
     const stateDirectory = flags["state-dir"];
     const running = await startControl({
-      api: parseAddress("--api", flags.api),
+      api: parsePrivateAddress("--api", flags.api, flags["insecure-api"]),
       xds: parseAddress("--xds", flags.xds),
       files: flags.file.map((file) => resolvePath(io.directory, file)),
       stateDirectory: stateDirectory === undefined ? undefined : resolvePath(io.directory, stateDirectory),

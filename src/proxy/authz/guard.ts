@@ -6,7 +6,15 @@
  */
 import { isDeepStrictEqual } from "node:util";
 
-import { type InboundPolicy, openPolicy, type Origin, type RateLimit } from "../../model/inbound-policy.ts";
+import {
+  type InboundPolicy,
+  type JwtRule,
+  openPolicy,
+  type Origin,
+  type RateLimit,
+  type TlsMode,
+} from "../../model/inbound-policy.ts";
+import { RegexError } from "../../model/regex.ts";
 import type { Connection } from "../../net/connection.ts";
 import {
   type Call,
@@ -14,6 +22,7 @@ import {
   compilePolicy,
   decide,
   type Decision,
+  JwtGate,
   type Peer,
   PolicyError,
   RateLimiter,
@@ -23,6 +32,8 @@ import type { LogFields } from "../../telemetry/log.ts";
 import type { Counter, Family, Labels } from "../../telemetry/metrics.ts";
 import type { InboundConfig } from "../config.ts";
 import type { ProxyContext } from "../context.ts";
+import type { RequestForm } from "./check-attributes.ts";
+import { External, type ExternalVerdict } from "./external.ts";
 import { explainCommand, originLabels, peerLabels, peerName, portLabels } from "./labels.ts";
 
 /** A byte stream or a tunnel that is under way. */
@@ -38,6 +49,8 @@ interface Ready {
   readonly labels: Labels;
   readonly limits: readonly RateLimit[];
   readonly limiter: RateLimiter | undefined;
+  readonly jwt: JwtGate | undefined;
+  readonly external: External | undefined;
   readonly open: boolean;
 }
 
@@ -56,7 +69,7 @@ export class Guard {
     this.context = context;
     this.#port = port;
     this.#name = `${service}.${context.config.namespace}`;
-    this.#ready = this.#prepare(context.policy.current) ?? this.#compile(CLOSED);
+    this.#ready = this.#prepare(context.policy.current) ?? this.#compile(CLOSED, undefined);
     this.#unwatch = context.policy.watch((policy) => this.#change(policy));
   }
 
@@ -65,8 +78,18 @@ export class Guard {
     return this.#ready.open;
   }
 
+  get tlsMode(): TlsMode {
+    return this.#ready.compiled.tls.mode;
+  }
+
+  /** Whose tokens are believed; undefined where nobody asks. */
+  get jwt(): JwtGate | undefined {
+    return this.#ready.jwt;
+  }
+
   close(): void {
     this.#unwatch();
+    this.#ready.external?.close();
   }
 
   /** Who is at the other end. */
@@ -92,9 +115,15 @@ export class Guard {
     return decision;
   }
 
-  /** Whether it may, without a word to anybody. */
-  allows(call: Call): boolean {
+  /** Whether it may if those consent who have to be asked, without a word to anybody. */
+  admits(call: Call): boolean {
     return decide(this.#ready.compiled, call).allowed;
+  }
+
+  /** Whether it may, and nobody has to be asked. */
+  allows(call: Call): boolean {
+    const { allowed, external } = decide(this.#ready.compiled, call);
+    return allowed && external === undefined;
   }
 
   /** For the caller: who it was taken for, and what refused it, but not where that is written. */
@@ -117,6 +146,25 @@ export class Guard {
     this.context.metrics.rateLimited.labels({ ...labels, scope }).inc();
     const whose = scope === "total" ? "all callers together" : peerName(call.peer);
     return `${whose} may send ${rate} requests per second, by ${whereOf({ ...limit.origin, file: "" })}`;
+  }
+
+  /** Asks those whom a decision wants to be asked. @returns a function that gives it up; `done` is never called from inside */
+  ask(
+    names: readonly string[],
+    call: Call,
+    form: RequestForm | undefined,
+    done: (verdict: ExternalVerdict) => void,
+  ): () => void {
+    const report = (verdict: ExternalVerdict): void => {
+      if (verdict.kind !== "ok") {
+        const reason =
+          verdict.kind === "denied" ? `${verdict.by} does not consent` : `${verdict.by} could not be asked`;
+        this.context.logger.info("a call was refused by an external authorizer", { reason, ...this.#describe(call) });
+      }
+      done(verdict);
+    };
+    // Rules that ask come with those whom they ask.
+    return (this.#ready.external as External).ask(names, call, form, report);
   }
 
   hold(live: Live): void {
@@ -160,8 +208,9 @@ export class Guard {
   }
 
   #change(policy: InboundPolicy): void {
-    const ready = this.#prepare(policy);
+    const ready = this.#prepare(policy, this.#ready);
     if (ready === undefined) return;
+    if (ready.external !== this.#ready.external) this.#ready.external?.close();
     this.#ready = ready;
     if (ready.open) return;
     for (const live of [...this.#live]) {
@@ -178,11 +227,12 @@ export class Guard {
     }
   }
 
-  #prepare(policy: InboundPolicy): Ready | undefined {
+  /** @returns undefined, and has said so, if it cannot be obeyed */
+  #prepare(policy: InboundPolicy, before?: Ready): Ready | undefined {
     try {
-      return this.#compile(policy);
+      return this.#compile(policy, before);
     } catch (error) {
-      if (!(error instanceof PolicyError)) throw error;
+      if (!(error instanceof PolicyError || error instanceof RegexError)) throw error;
       this.context.logger.error("a policy cannot be obeyed; what was in force before stays", {
         service: this.#name,
         port: this.#port,
@@ -192,19 +242,47 @@ export class Guard {
     }
   }
 
-  #compile(policy: InboundPolicy): Ready {
+  /** What has a memory is kept, unless its own part of the policy is another: requests taken, keys fetched. */
+  #compile(policy: InboundPolicy, before: Ready | undefined): Ready {
     const compiled = compilePolicy(policy, this.#port);
     const limits = policy.rateLimits.filter(({ ports }) => ports.includes(this.#port));
-    // What has been taken stays taken, whatever else has changed.
-    const same = this.#ready !== undefined && isDeepStrictEqual(limits, this.#ready.limits);
-    const limiter = same ? this.#ready.limiter : limits.length === 0 ? undefined : new RateLimiter(limits);
+    const limiter =
+      before !== undefined && isDeepStrictEqual(limits, before.limits)
+        ? before.limiter
+        : limits.length === 0
+          ? undefined
+          : new RateLimiter(limits);
+    const jwt =
+      before !== undefined && isDeepStrictEqual(policy.jwt, before.policy.jwt) ? before.jwt : this.#gate(policy.jwt);
     return {
       policy,
       compiled,
       labels: portLabels(policy, this.#port),
       limits,
       limiter,
-      open: compiled.open && limiter === undefined,
+      jwt,
+      external:
+        before !== undefined && isDeepStrictEqual(policy.providers, before.policy.providers)
+          ? before.external
+          : policy.providers.length === 0
+            ? undefined
+            : new External(policy.providers, this.context),
+      open: compiled.open && limiter === undefined && jwt === undefined,
     };
+  }
+
+  #gate(rules: readonly JwtRule[]): JwtGate | undefined {
+    if (rules.length === 0) return undefined;
+    const { clock, logger } = this.context;
+    return new JwtGate(rules, {
+      clock,
+      wallClock: Date.now,
+      onKeysFailure: ({ issuer, jwksUri }, detail) =>
+        logger.warn("the keys of an issuer cannot be fetched; the last ones are believed for an hour", {
+          issuer,
+          from: jwksUri,
+          detail,
+        }),
+    });
   }
 }

@@ -1,8 +1,17 @@
 /** What the main thread and a worker thread tell each other. All of it is plain data. */
 import type { InboundPolicy } from "../../model/inbound-policy.ts";
+import type { Credentials } from "../../net/credentials.ts";
 import type { ServiceView } from "../../model/mesh.ts";
 import type { LogLevel } from "../../telemetry/log.ts";
 import type { FamilySnapshot, StaleSeries } from "../../telemetry/metrics.ts";
+import type { ProxyConfig } from "../config.ts";
+
+/** What a worker is started with. */
+export interface WorkerStart {
+  readonly config: ProxyConfig;
+  /** The sidecar has an identity; certificates may come later. */
+  readonly identity: { readonly ticketSecret: Uint8Array; readonly credentials: Credentials | undefined } | undefined;
+}
 
 /** What is answered, when it is done, by a `done` with the same id. */
 export type Task = "ping" | "report" | "drainInbound" | "drainOutbound";
@@ -10,6 +19,7 @@ export type Task = "ping" | "report" | "drainInbound" | "drainOutbound";
 export type ToWorker =
   | { readonly kind: "task"; readonly id: number; readonly task: Task }
   | { readonly kind: "drop"; readonly stale: readonly StaleSeries[] }
+  | { readonly kind: "credentials"; readonly credentials: Credentials }
   | { readonly kind: "logLevel"; readonly level: LogLevel }
   | { readonly kind: "view"; readonly watch: number; readonly view: ServiceView }
   | { readonly kind: "unknown"; readonly watch: number }

@@ -3,16 +3,18 @@ import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 
 import { systemClock } from "../../net/clock.ts";
 import { Logger } from "../../telemetry/log.ts";
-import type { ProxyConfig } from "../config.ts";
 import { ListenError } from "../listener.ts";
 import { Traffic } from "../traffic.ts";
-import type { FromWorker, Report, Task, ToWorker } from "./messages.ts";
+import type { FromWorker, Report, Task, ToWorker, WorkerStart } from "./messages.ts";
+import { RelayedCredentials } from "./relayed-credentials.ts";
 import { RelayedDiscovery } from "./relay.ts";
 
 const port = parentPort as MessagePort;
-const config = workerData as ProxyConfig;
+const { config, identity: given } = workerData as WorkerStart;
 const logger = new Logger({ level: config.logLevel, format: config.logFormat, sink: process.stderr });
 const discovery = new RelayedDiscovery(post);
+const credentials = new RelayedCredentials(given?.credentials);
+const identity = given === undefined ? undefined : { credentials, ticketSecret: given.ticketSecret };
 
 function post(message: FromWorker): void {
   port.postMessage(message);
@@ -31,9 +33,10 @@ async function perform(task: Task, traffic: Traffic): Promise<Report | undefined
 }
 
 try {
-  const traffic = await Traffic.open({ config, clock: systemClock, logger, discovery });
+  const traffic = await Traffic.open({ config, clock: systemClock, logger, discovery, identity });
   port.on("message", (message: ToWorker) => {
     if (message.kind === "logLevel") traffic.setLogLevel(message.level);
+    else if (message.kind === "credentials") credentials.replace(message.credentials);
     else if (message.kind === "drop") traffic.drop(message.stale);
     else if (message.kind !== "task") discovery.told(message);
     else void perform(message.task, traffic).then((report) => post({ kind: "done", id: message.id, report }));

@@ -19,12 +19,11 @@ import { mergeSnapshots } from "../../telemetry/exposition.ts";
 import type { LogLevel } from "../../telemetry/log.ts";
 import type { FamilySnapshot, StaleSeries } from "../../telemetry/metrics.ts";
 import type { Carrier, TrafficAddresses } from "../carrier.ts";
-import type { ProxyConfig } from "../config.ts";
 import { ListenError } from "../listener.ts";
 import { WorkerMetrics } from "../metrics.ts";
 import type { TrafficOptions } from "../traffic.ts";
 import { reserveAddresses } from "./addresses.ts";
-import type { FromWorker, Task, ToWorker } from "./messages.ts";
+import type { FromWorker, Task, ToWorker, WorkerStart } from "./messages.ts";
 import { DiscoveryRelay } from "./relay.ts";
 
 /** Milliseconds that a worker may take to answer. Prometheus waits for 10,000. */
@@ -38,16 +37,20 @@ export class Workers implements Carrier {
   readonly #clock: Clock;
   readonly #threads: readonly Thread[];
   readonly #metrics = new WorkerMetrics();
+  readonly #unwatch: (() => void) | undefined;
 
   private constructor(options: TrafficOptions) {
-    const { config, discovery, clock } = options;
+    const { config, clock, identity } = options;
     this.#clock = clock;
     this.addresses = {
       outbound: config.outbound,
       upstreams: config.upstreams.map(({ listen }) => listen),
       inbound: config.inbound.map(({ listen }) => listen),
     };
-    this.#threads = Array.from({ length: config.workers }, (_, index) => new Thread(index + 1, config, discovery));
+    this.#threads = Array.from({ length: config.workers }, (_, index) => new Thread(index + 1, options));
+    this.#unwatch = identity?.credentials.watch((credentials) => {
+      for (const thread of this.#threads) thread.post({ kind: "credentials", credentials });
+    });
   }
 
   /**
@@ -111,6 +114,7 @@ export class Workers implements Carrier {
   }
 
   close(): void {
+    this.#unwatch?.();
     for (const thread of this.#threads) thread.close();
   }
 
@@ -140,12 +144,14 @@ class Thread {
   #failure: unknown;
   #closed = false;
 
-  constructor(number: number, config: ProxyConfig, discovery: TrafficOptions["discovery"]) {
+  constructor(number: number, { config, discovery, identity }: TrafficOptions) {
     this.#number = number;
     this.opened = this.#opening.promise;
+    const given = identity && { ticketSecret: identity.ticketSecret, credentials: identity.credentials.current };
+    const start: WorkerStart = { config, identity: given };
     // This file is .ts as it is written, and .js in the published package.
     const entry = new URL(`./thread${extname(import.meta.url)}`, import.meta.url);
-    this.#worker = new Worker(entry, { workerData: config, name: `worker-${number}`, env: environment() });
+    this.#worker = new Worker(entry, { workerData: start, name: `worker-${number}`, env: environment() });
     this.#relay = new DiscoveryRelay(discovery, (message) => this.post(message));
     this.#worker.on("message", (message: FromWorker) => this.#received(message));
     // Thrown only at its exit, which always follows: what is thrown from here may get lost.
