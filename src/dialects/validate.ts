@@ -1,9 +1,13 @@
 /** Files of any kind that Heddle reads, looked at without a mesh: mesh.yaml with what it names, and other documents. */
 import type { Diagnostic } from "./diagnostic.ts";
+import type { MeshFile } from "./mesh/mesh-file.ts";
 import { parseMeshFile } from "./mesh/parse.ts";
+import { checkAgainstMesh } from "./mesh-check.ts";
+import { policyTargets } from "./mesh/policy-targets.ts";
 import { readText } from "./read-file.ts";
 import { type LoadedResources, listFiles, readResources } from "./read-resources.ts";
 import { isMapping } from "./shape.ts";
+import { defaultPolicySettings, type PolicySettings } from "./target.ts";
 import { parseYaml } from "./yaml-document.ts";
 
 export interface Validation {
@@ -47,7 +51,9 @@ export async function validateFiles(
     diagnostics.push(...found.map((one) => ({ ...one, file: nameOf(one.file) })));
     if (meshFile === undefined) continue;
     documents += 1;
-    add(await readResources(meshFile.resourcePaths, meshFile.namespace, nameOf));
+    const loaded = await readResources(meshFile.resourcePaths, meshFile.namespace, nameOf);
+    add(loaded);
+    diagnostics.push(...checkAgainstMesh(loaded.resources, policyTargets(meshFile), settingsOf(meshFile)));
   }
   // What a mesh.yaml has named already has been looked at, with its namespace.
   add(
@@ -58,6 +64,11 @@ export async function validateFiles(
     ),
   );
   return { files: [...files], documents, diagnostics };
+}
+
+function settingsOf({ policy }: MeshFile): PolicySettings {
+  const { default: defaultPolicy, trustDomain, authorizers: providers } = policy;
+  return { ...defaultPolicySettings, defaultPolicy, trustDomain, providers };
 }
 
 /** By what stands at its top. A file that is no YAML is judged as documents are. */
