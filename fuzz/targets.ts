@@ -12,6 +12,7 @@ import { http2Client } from "./targets/http2-client.ts";
 import { http2Nghttp2 } from "./targets/http2-nghttp2.ts";
 import { http2Server } from "./targets/http2-server.ts";
 import { meshYaml } from "./targets/mesh-yaml.ts";
+import { resources } from "./targets/resources.ts";
 
 export const targets: readonly Target[] = [
   http1Server,
@@ -26,4 +27,5 @@ export const targets: readonly Target[] = [
   grpcFrames,
   exposition,
   meshYaml,
+  resources,
 ];

@@ -85,6 +85,8 @@ export interface ExplainQuestion {
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly claims?: Readonly<Record<string, unknown>>;
   readonly plaintext: boolean;
+  readonly tcp: boolean;
+  readonly address?: string;
 }
 
 export interface ExplainVerdict {

@@ -10,12 +10,14 @@ import { LOG_FLAGS } from "./log-flags.ts";
 import { suggest } from "./suggest.ts";
 import {
   formatAddress,
+  isLoopback,
   parseAddress,
   parseAuthority,
   parseCount,
   parseDuration,
   parseLabel,
   parsePort,
+  parsePrivateAddress,
   parseTarget,
   parseTrustDomain,
 } from "./values.ts";
@@ -68,6 +70,10 @@ export const PROXY_FLAGS = {
     default: "127.0.0.1:4191",
     help: "Listener for /metrics, /ready, /live and the other admin pages",
   },
+  "insecure-admin": {
+    type: "boolean",
+    help: "Allow --admin on an address that other hosts reach: they see metrics and settings, but change nothing",
+  },
   "shutdown-grace": {
     type: "string",
     value: "DURATION",
@@ -103,7 +109,7 @@ export function parseProxyFlags(flags: FlagValues<typeof PROXY_FLAGS>, joinToken
     outbound: flags.outbound === undefined ? undefined : parseAddress("--outbound", flags.outbound),
     upstreams: flags.upstream.map(parseUpstream),
     inbound: flags.inbound.map((text) => parseInbound(text, service)),
-    admin: parseAddress("--admin", flags.admin),
+    admin: parsePrivateAddress("--admin", flags.admin, flags["insecure-admin"]),
     workers: parseCount("--workers", flags.workers, WORKERS_MAX),
     logLevel: flags["log-level"] as LogLevel,
     logFormat: flags["log-format"] as LogFormat,
@@ -179,6 +185,7 @@ export function proxyCommandLine(config: ProxyConfig): string[] {
     words.push("--inbound", `${addresses},service=${service},port=${port},protocol=${protocol}`);
   }
   words.push("--admin", formatAddress(config.admin), "--shutdown-grace", `${config.shutdownGraceMs}ms`);
+  if (!isLoopback(config.admin)) words.push("--insecure-admin");
   if (config.workers !== 1) words.push("--workers", String(config.workers));
   words.push("--log-level", config.logLevel, "--log-format", config.logFormat);
   return words;

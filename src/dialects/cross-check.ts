@@ -36,9 +36,10 @@ function eachAgain<T>(items: readonly T[], keyOf: (item: T) => string, found: (i
   }
 }
 
+const nameKey = ({ type, origin }: Resource): string => `${type} ${origin.namespace} ${origin.name}`;
+
 function duplicates({ all }: ResourceSet, report: Report): void {
-  const key = ({ type, origin }: Resource): string => `${type} ${origin.namespace} ${origin.name}`;
-  eachAgain(all, key, (again, first) => {
+  eachAgain(all, nameKey, (again, first) => {
     const { namespace, name } = again.origin;
     const kind = again.type.slice(again.type.indexOf("/") + 1);
     const message = `${kind} "${name}" of the namespace "${namespace}" is already written at ${placeOf(first)}`;
@@ -52,11 +53,12 @@ function selectorKey({ matchLabels, matchExpressions }: LabelSelector): string {
   return JSON.stringify([labels, expressions.map((one) => JSON.stringify(one)).sort()]);
 }
 
+const serverKey = ({ origin, spec }: ResourceOf<"policy.linkerd.io/Server">): string =>
+  `${origin.namespace} ${typeof spec.port} ${spec.port} ${selectorKey(spec.podSelector)}`;
+
 /** As Linkerd's admission does: two Servers of the same port and the same selector. */
 function overlappingServers(resources: ResourceSet, report: Report): void {
-  const key = ({ origin, spec }: ResourceOf<"policy.linkerd.io/Server">): string =>
-    `${origin.namespace} ${typeof spec.port} ${spec.port} ${selectorKey(spec.podSelector)}`;
-  eachAgain(resources.of("policy.linkerd.io/Server"), key, (again, first) => {
+  eachAgain(resources.of("policy.linkerd.io/Server"), serverKey, (again, first) => {
     const message = `the Server "${first.origin.name}" at ${placeOf(first)} has the same podSelector and port`;
     report("error", again, "spec.podSelector", message, "a port of a workload has one Server");
   });
@@ -149,6 +151,9 @@ function smiReferences(resources: ResourceSet, report: Report): void {
   }
 }
 
+const peerKey = ({ origin, spec }: ResourceOf<"security.istio.io/PeerAuthentication">): string =>
+  `${origin.namespace} ${selectorKey({ matchLabels: spec.selector ?? {}, matchExpressions: [] })}`;
+
 /** Istio takes the oldest; files have no age, so the first holds. */
 function peerAuthentications(resources: ResourceSet, report: Report): void {
   const all = resources.of("security.istio.io/PeerAuthentication");
@@ -157,9 +162,7 @@ function peerAuthentications(resources: ResourceSet, report: Report): void {
     const message = `with a selector in the root namespace "${DEFAULT_ROOT_NAMESPACE}" it is about no workload`;
     report("warning", one, "spec.selector", message, "leave the selector out to mean the whole mesh");
   }
-  const key = ({ origin, spec }: ResourceOf<"security.istio.io/PeerAuthentication">): string =>
-    `${origin.namespace} ${selectorKey({ matchLabels: spec.selector ?? {}, matchExpressions: [] })}`;
-  eachAgain(all, key, (again, first) => {
+  eachAgain(all, peerKey, (again, first) => {
     const message = `"${first.origin.name}" at ${placeOf(first)} is about the same workloads, and the first one holds`;
     report("warning", again, "spec.selector", message, "write both into one document");
   });

@@ -26,6 +26,12 @@ metadata: { name: default }
 spec: { mtls: { mode: STRICT } }
 `;
 
+const intentions = (sources: number): string =>
+  `Kind: service-intentions\nName: a\nSources: [${Array.from({ length: sources }, (_, i) => `{ Name: s${i}, Action: deny }`).join()}]\n`;
+
+const items = (count: number): string =>
+  `apiVersion: v1\nkind: List\nitems: [${Array.from({ length: count }, () => "1").join()}]\n`;
+
 describe("parseResources", () => {
   it("reads the YAML of an article as it is printed there", () => {
     const printed = `apiVersion: security.istio.io/v1beta1
@@ -115,8 +121,6 @@ spec:
   });
 
   it("reads a bounded number of everything", () => {
-    const intentions = (sources: number): string =>
-      `Kind: service-intentions\nName: a\nSources: [${Array.from({ length: sources }, (_, i) => `{ Name: s${i}, Action: deny }`).join()}]\n`;
     assert.deepEqual(told(intentions(ENTRIES_MAX)), []);
     assert.deepEqual(told(intentions(ENTRIES_MAX + 1)), ["3:10: error: Sources: 1001 entries; at most 1000 are read"]);
 
@@ -140,8 +144,6 @@ spec:
       "5999:1: error: the file has more than 1000 documents, which are not read (split it into several files)",
     ]);
 
-    const items = (count: number): string =>
-      `apiVersion: v1\nkind: List\nitems: [${Array.from({ length: count }, () => "1").join()}]\n`;
     assert.equal(told(items(LIST_ITEMS_MAX)).length, LIST_ITEMS_MAX);
     assert.deepEqual(told(items(LIST_ITEMS_MAX + 1)), [
       "3:8: error: items: 1001 documents; at most 1000 are read (split it into several files)",

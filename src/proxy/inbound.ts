@@ -4,8 +4,8 @@
  */
 import type { BackendPolicy } from "../model/backend-policy.ts";
 import type { Endpoint } from "../model/endpoint.ts";
-import { Guard } from "./authz/guard.ts";
 import type { Connection } from "../net/connection.ts";
+import { Guard } from "./authz/guard.ts";
 import type { Backend } from "./backend.ts";
 import type { InboundConfig } from "./config.ts";
 import { type ProxyContext, targetLabels } from "./context.ts";
@@ -80,7 +80,7 @@ export async function openInbound(config: InboundConfig, context: ProxyContext):
     shared: context.config.workers > 1,
     onOverflow: () => metrics.tcpErrors.inbound.labels({ direction: "inbound", error: "overflow" }).inc(),
     serve: (connection, done) => {
-      const mode = context.security?.tlsMode(config.port) ?? "disable";
+      const mode = context.security === undefined ? "disable" : guard.tlsMode;
       if (mode !== "disable") return serve(connection, callers.plain, done, door?.[mode]);
       callers.unproved.meter.track(connection);
       return serve(connection, callers.unproved, done);

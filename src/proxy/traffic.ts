@@ -1,6 +1,5 @@
 /** The traffic of a sidecar, as far as one thread carries it: its listeners, and the services that they route to. */
 import type { Discovery } from "../model/discovery.ts";
-import { tlsModeOf } from "../model/inbound-policy.ts";
 import type { Clock } from "../net/clock.ts";
 import type { CredentialSource } from "../net/credentials.ts";
 import type { Logger, LogLevel } from "../telemetry/log.ts";
@@ -13,7 +12,7 @@ import type { Listener } from "./listener.ts";
 import { ProxyMetrics } from "./metrics.ts";
 import { openByHost, openUpstream, outboundBackend } from "./outbound.ts";
 import { Services } from "./outbound/services.ts";
-import { DiscoveredPolicy, needsPolicy, openPolicySource, type PolicySource } from "./policy-source.ts";
+import { DiscoveredPolicy, needsPolicy, openPolicySource } from "./policy-source.ts";
 
 /** What makes a sidecar one that proves who it is, and asks the same of others. */
 export interface TrafficIdentity {
@@ -41,12 +40,12 @@ export class Traffic implements Carrier {
 
   private constructor(
     { config, clock, logger, discovery }: TrafficOptions,
-    policy: DiscoveredPolicy | undefined,
     metrics: ProxyMetrics,
     security: MeshSecurity | undefined,
   ) {
-    this.#policy = policy;
-    const context = new ProxyContext(config, clock, Math.random, metrics, logger, policy ?? openPolicySource, security);
+    this.#policy = needsPolicy(config) ? new DiscoveredPolicy(discovery) : undefined;
+    const policy = this.#policy ?? openPolicySource;
+    const context = new ProxyContext(config, clock, Math.random, metrics, logger, policy, security);
     this.#context = context;
     this.#services = new Services({
       clock,
@@ -64,9 +63,7 @@ export class Traffic implements Carrier {
    */
   static async open(options: TrafficOptions): Promise<Traffic> {
     const metrics = new ProxyMetrics(() => options.clock.now());
-    const policy = needsPolicy(options.config) ? new DiscoveredPolicy(options.discovery) : undefined;
-    const security = await securityOf(options, policy ?? openPolicySource, metrics);
-    const traffic = new Traffic(options, policy, metrics, security);
+    const traffic = new Traffic(options, metrics, await securityOf(options, metrics));
     try {
       await traffic.#open();
     } catch (error) {
@@ -125,8 +122,8 @@ export class Traffic implements Carrier {
       guard.close();
     }
     this.#services.destroy();
-    this.#context.security?.tls.close();
     this.#policy?.close();
+    this.#context.security?.tls.close();
   }
 
   async #open(): Promise<void> {
@@ -160,15 +157,8 @@ export class Traffic implements Carrier {
 }
 
 /** What has to do with TLS is only loaded where there is an identity: the memory of an idle sidecar is counted. */
-async function securityOf(
-  options: TrafficOptions,
-  policy: PolicySource,
-  metrics: ProxyMetrics,
-): Promise<MeshSecurity | undefined> {
+async function securityOf(options: TrafficOptions, metrics: ProxyMetrics): Promise<MeshSecurity | undefined> {
   if (options.identity === undefined) return undefined;
   const { MeshTls } = await import("./tls/mesh-tls.ts");
-  return {
-    tls: new MeshTls({ ...options, ...options.identity, metrics }),
-    tlsMode: (port) => tlsModeOf(policy.current, port),
-  };
+  return { tls: new MeshTls({ ...options, ...options.identity, metrics }) };
 }

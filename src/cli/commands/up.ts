@@ -8,7 +8,7 @@ import { LOG_LEVELS, type LogLevel } from "../../telemetry/log.ts";
 import { parsePort } from "../values.ts";
 import { ADDRESS_FLAGS, freeAddresses } from "../up/addresses.ts";
 import { greeting, heddleWord } from "../up/greeting.ts";
-import { loadMesh } from "../up/load-mesh.ts";
+import { checkDocuments, loadMesh } from "../up/load-mesh.ts";
 import { LogMux } from "../up/log-mux.ts";
 import { readyOrEnded, runMesh, whenAborted } from "../up/session.ts";
 import type { MeshSupervisor } from "../up/supervisor.ts";
@@ -74,6 +74,9 @@ Ctrl-C stops everything in good order; a second Ctrl-C kills.`,
     const { mesh, lines } = await loadMesh(file);
     for (const line of lines) io.stderr.write(`${line}\n`);
     if (mesh === undefined) return EXIT_FAILURE;
+    const documents = await checkDocuments(mesh);
+    for (const line of documents.lines) io.stderr.write(`${line}\n`);
+    if (!documents.good) return EXIT_FAILURE;
     const addresses = await freeAddresses(flags);
     const paint = painter(io.stdout, io);
     const talk = painter(io.stderr, io);
