@@ -62,29 +62,41 @@ function pass(ms: number, ...clients: TestClient[]): void {
 }
 
 describe("a certificate by a join token", () => {
-  it("is verified by openssl, names the workload, and is for a key that only the sidecar has", needs("openssl"), async () => {
-    authority = await startAuthority();
-    const price = authority.client("price-1");
-    await certified(price);
-    const { current } = price.client;
-    assert.ok(current);
-    assert.equal(current.identity, PRICE_ID);
-    const folder = await mkdtemp(join(tmpdir(), "heddle-identity-"));
-    try {
-      await writeFile(join(folder, "roots.pem"), current.anchors);
-      await writeFile(join(folder, "chain.pem"), current.chain);
-      await writeFile(join(folder, "key.pem"), current.key, { mode: 0o600 });
-      const at = (name: string): string => join(folder, name);
-      const verify = ["verify", "-x509_strict", "-CAfile", at("roots.pem"), "-untrusted", at("chain.pem"), at("chain.pem")];
-      assert.match((await output("openssl", verify)).toString(), /OK/);
-      const ofKey = await output("openssl", ["pkey", "-in", at("key.pem"), "-pubout"]);
-      const ofLeaf = await output("openssl", ["x509", "-in", at("chain.pem"), "-noout", "-pubkey"]);
-      assert.deepEqual(ofKey, ofLeaf);
-      assert.equal(current.notAfter - current.notBefore, DAY_MS + CLOCK_SKEW_MS);
-    } finally {
-      await rm(folder, { recursive: true });
-    }
-  });
+  it(
+    "is verified by openssl, names the workload, and is for a key that only the sidecar has",
+    needs("openssl"),
+    async () => {
+      authority = await startAuthority();
+      const price = authority.client("price-1");
+      await certified(price);
+      const { current } = price.client;
+      assert.ok(current);
+      assert.equal(current.identity, PRICE_ID);
+      const folder = await mkdtemp(join(tmpdir(), "heddle-identity-"));
+      try {
+        await writeFile(join(folder, "roots.pem"), current.anchors);
+        await writeFile(join(folder, "chain.pem"), current.chain);
+        await writeFile(join(folder, "key.pem"), current.key, { mode: 0o600 });
+        const at = (name: string): string => join(folder, name);
+        const verify = [
+          "verify",
+          "-x509_strict",
+          "-CAfile",
+          at("roots.pem"),
+          "-untrusted",
+          at("chain.pem"),
+          at("chain.pem"),
+        ];
+        assert.match((await output("openssl", verify)).toString(), /OK/);
+        const ofKey = await output("openssl", ["pkey", "-in", at("key.pem"), "-pubout"]);
+        const ofLeaf = await output("openssl", ["x509", "-in", at("chain.pem"), "-noout", "-pubkey"]);
+        assert.deepEqual(ofKey, ofLeaf);
+        assert.equal(current.notAfter - current.notBefore, DAY_MS + CLOCK_SKEW_MS);
+      } finally {
+        await rm(folder, { recursive: true });
+      }
+    },
+  );
 
   it("is given once: the same token again is refused, with nothing to hope for", async () => {
     authority = await startAuthority();
@@ -179,7 +191,10 @@ describe("requests that are refused", () => {
     await stream.nonce();
     const key = generateKeyPairSync("ec", { namedCurve: "P-384" }).privateKey;
     const proof = { case: "joinToken", value: authority.token("price-1") } as const;
-    stream.send({ case: "certification", value: { workload: "price-1", request: certificateRequest(key, PRICE), proof } });
+    stream.send({
+      case: "certification",
+      value: { workload: "price-1", request: certificateRequest(key, PRICE), proof },
+    });
     assert.match((await stream.end()).reason, /not for a P-256 key/);
   });
 
@@ -224,7 +239,10 @@ describe("a proof by certificate", () => {
     await stream.nonce();
     const key = newKey();
     const proof = { case: "joinToken", value: authority.token("price-1") } as const;
-    stream.send({ case: "certification", value: { workload: "price-1", request: certificateRequest(key, PRICE), proof } });
+    stream.send({
+      case: "certification",
+      value: { workload: "price-1", request: certificateRequest(key, PRICE), proof },
+    });
     return { key, chain: await stream.certificate() };
   }
 
@@ -331,7 +349,9 @@ describe("renewal", () => {
 
   it("is spread over some of the life", async () => {
     authority = await startAuthority();
-    const [early, late] = [0, 0.999].map((drawn) => authority.client(`price-${drawn * 1_000}`, { random: () => drawn }));
+    const [early, late] = [0, 0.999].map((drawn) =>
+      authority.client(`price-${drawn * 1_000}`, { random: () => drawn }),
+    );
     assert.ok(early && late);
     await Promise.all([certified(early), certified(late)]);
     pass(0.68 * DAY_MS, early, late);

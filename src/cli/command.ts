@@ -52,6 +52,7 @@ export interface Positionals {
   /** As help shows it: "[SERVICE…]". */
   readonly form: string;
   readonly max: number;
+  /** What the first one may be. */
   readonly choices?: readonly string[];
 }
 

@@ -233,7 +233,14 @@ async function openIdentity(
   onRefused: (reason: RefusalReason) => void,
 ): Promise<ControlIdentity> {
   try {
-    return await ControlIdentity.open({ ...settings, stateDirectory, logger, onRefused, clock: systemClock, now: Date.now });
+    return await ControlIdentity.open({
+      ...settings,
+      stateDirectory,
+      logger,
+      onRefused,
+      clock: systemClock,
+      now: Date.now,
+    });
   } catch (error) {
     throw new ControlStartError(`no certificate authority: ${(error as Error).message}`, { cause: error });
   }

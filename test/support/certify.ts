@@ -86,7 +86,13 @@ export async function startAuthority(over: Partial<IdentityOptions> = {}): Promi
     now,
     token,
     client: (workload, options = {}) => {
-      const { serviceAccount = "price", address = listener.address, aheadMs = 0, slept = () => 0, random = () => 0.5 } = options;
+      const {
+        serviceAccount = "price",
+        address = listener.address,
+        aheadMs = 0,
+        slept = () => 0,
+        random = () => 0.5,
+      } = options;
       const clientClock = new VirtualClock();
       const clientLog: string[] = [];
       const refused: string[] = [];

@@ -47,7 +47,8 @@ export function warnOfExpiry(authority: Authority, clock: Clock, now: () => numb
         change: what === "root" ? "heddle identity rotate" : "heddle identity rotate --issuer",
       };
       if (left > EXPIRY_ERROR_MS) logger.warn(`the ${what} certificate of the mesh expires soon`, fields);
-      else logger.error(`the ${what} certificate of the mesh ${left > 0 ? "expires within days" : "has expired"}`, fields);
+      else
+        logger.error(`the ${what} certificate of the mesh ${left > 0 ? "expires within days" : "has expired"}`, fields);
     }
     timer = clock.after(LOOK_AT_EXPIRY_EVERY_MS, look);
   };

@@ -62,7 +62,9 @@ export class FollowedFiles {
       // Several files are replaced one after the other, so a pair that does not fit may be whole at the next look.
       const { message } = error as Error;
       if (message !== this.#failure) {
-        logger.error("the files of the certificate authority are not used; what was in force stays", { reason: message });
+        logger.error("the files of the certificate authority are not used; what was in force stays", {
+          reason: message,
+        });
       }
       this.#failure = message;
     }

@@ -8,7 +8,7 @@ import { join } from "node:path";
 
 import { signingKey } from "./certificates.ts";
 import { readSecretFile, SECRET_FILE_BYTES_MAX, writeSecretFile } from "./secret-file.ts";
-import { splitPem, type TrustGoal, type TrustState } from "./trust-state.ts";
+import { splitPem, subjectOf, type TrustGoal, type TrustState } from "./trust-state.ts";
 
 /** Roots in the file. */
 export const ROOTS_MAX = 16;
@@ -67,7 +67,9 @@ export class GivenMemory {
     const text = this.#file === undefined ? undefined : await readSecretFile(this.#file);
     if (this.#file === undefined || text === undefined) return { roots: [], retired: [] };
     try {
-      const { version, roots, retired } = JSON.parse(text) as Pick<TrustState, "roots" | "retired"> & { version: number };
+      const { version, roots, retired } = JSON.parse(text) as Pick<TrustState, "roots" | "retired"> & {
+        version: number;
+      };
       if (version !== VERSION) throw new Error(`expected version ${VERSION}`);
       for (const certificate of roots) void new X509Certificate(certificate);
       for (const { certificate } of retired) void new X509Certificate(certificate);
@@ -109,7 +111,7 @@ function certificates(file: string, text: string, most: number): X509Certificate
 }
 
 function mustSign(file: string, certificate: X509Certificate, now: number): void {
-  const name = `${file}: the certificate "${oneLine(certificate.subject)}"`;
+  const name = `${file}: the certificate "${subjectOf(certificate)}"`;
   if (!certificate.ca) throw new Error(`${name} is not an authority's (CA:TRUE): it cannot sign others`);
   const { validFromDate: from, validToDate: to } = certificate;
   if (to.getTime() <= now) throw new Error(`${name} has expired at ${to.toISOString()}`);
@@ -148,8 +150,4 @@ function signed(certificate: X509Certificate, by: X509Certificate): boolean {
 
 function unique(texts: readonly string[]): string[] {
   return [...new Set(texts)];
-}
-
-function oneLine(subject: string): string {
-  return subject.replaceAll("\n", ", ");
 }

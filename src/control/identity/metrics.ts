@@ -16,11 +16,18 @@ export function refusalCounter(registry: MetricsRegistry): (reason: RefusalReaso
 /** @param now the wall clock: milliseconds since the epoch */
 export function identityMetrics(registry: MetricsRegistry, identity: ControlIdentity, now: () => number): void {
   const gauge = (name: string, help: string) => registry.gauge({ name, help, labelNames: [] }).labels({});
-  const issuer = gauge("issuer_cert_ttl_seconds", "Until the certificate that signs the proxies' certificates expires.");
+  const issuer = gauge(
+    "issuer_cert_ttl_seconds",
+    "Until the certificate that signs the proxies' certificates expires.",
+  );
   const root = gauge("heddle_control_root_cert_ttl_seconds", "Until the first of the trusted roots expires.");
   const tokens = gauge("heddle_control_join_tokens", "Join tokens that wait to be used.");
   const issued = registry
-    .counter({ name: "heddle_control_certificates_issued_total", help: "Certificates given to proxies.", labelNames: [] })
+    .counter({
+      name: "heddle_control_certificates_issued_total",
+      help: "Certificates given to proxies.",
+      labelNames: [],
+    })
     .labels({});
   registry.collect(() => {
     const left = (kind: "root" | "issuer"): number => {

@@ -25,9 +25,15 @@ describe("certificate request", () => {
 
   it("is what openssl takes for one, signed by its key, with both names", needs("openssl"), () => {
     const words = ["req", "-inform", "DER", "-noout", "-verify", "-text"];
-    const text = execFileSync("openssl", words, { input: certificateRequest(privateKey, PRICE), stdio: "pipe" }).toString();
+    const text = execFileSync("openssl", words, {
+      input: certificateRequest(privateKey, PRICE),
+      stdio: "pipe",
+    }).toString();
     assert.match(text, /Subject: \n/);
-    assert.match(text, /Subject Alternative Name: critical\s+URI:spiffe:\/\/cluster\.local\/ns\/shop\/sa\/price, DNS:price/);
+    assert.match(
+      text,
+      /Subject Alternative Name: critical\s+URI:spiffe:\/\/cluster\.local\/ns\/shop\/sa\/price, DNS:price/,
+    );
     assert.match(text, /Signature Algorithm: ecdsa-with-SHA256/);
   });
 
@@ -36,7 +42,8 @@ describe("certificate request", () => {
     const at = request.indexOf("price");
     request[at] = (request[at] ?? 0) ^ 1;
     const words = ["req", "-inform", "DER", "-noout", "-verify"];
-    const verify = (): string => execFileSync("sh", ["-c", `openssl ${words.join(" ")} 2>&1; true`], { input: request }).toString();
+    const verify = (): string =>
+      execFileSync("sh", ["-c", `openssl ${words.join(" ")} 2>&1; true`], { input: request }).toString();
     assert.match(verify(), /failure|error/i);
   });
 

@@ -40,7 +40,11 @@ export function openIdentity(options: IdentityOptions): IdentityClient {
     })
     .labels({});
   const refreshes = metrics
-    .counter({ name: "identity_cert_refresh_count", help: "Certificates that came, the first included.", labelNames: [] })
+    .counter({
+      name: "identity_cert_refresh_count",
+      help: "Certificates that came, the first included.",
+      labelNames: [],
+    })
     .labels({});
   metrics.collect(() => {
     expiration.value = (client.current?.notAfter ?? 0) / 1_000;
