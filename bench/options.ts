@@ -13,6 +13,7 @@ export const WORKS = [
   "bodies",
   "connections",
   "churn",
+  "mtls",
   "latency",
   "counts",
   "idle",

@@ -21,6 +21,7 @@ import {
   stream,
   websocket,
 } from "./works/loops.ts";
+import { measureMtls, mtlsSeconds } from "./works/mtls.ts";
 import { measureSoak, soakSeconds } from "./works/soak.ts";
 
 export interface Measurement {
@@ -52,6 +53,7 @@ export const MEASUREMENTS: Readonly<Record<Work, Measurement>> = {
   bodies: closed(bodies, 2, brief),
   connections: closed(connections, 3, brief),
   churn: closed(churn, 1, brief),
+  mtls: { measure: measureMtls, seconds: mtlsSeconds },
   latency: { measure: measureLatency, seconds: latencySeconds },
   counts: { measure: measureCounts, seconds: countsSeconds },
   idle: { measure: measureIdle, seconds: idleSeconds },

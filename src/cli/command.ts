@@ -54,6 +54,8 @@ export interface Positionals {
   readonly max: number;
   /** What the first one may be. */
   readonly choices?: readonly string[];
+  /** They are files: completion offers file names. */
+  readonly file?: boolean;
 }
 
 export interface CommandDefinition<F extends Flags> {

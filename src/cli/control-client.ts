@@ -39,6 +39,86 @@ export interface StatRow {
   readonly failures: number;
 }
 
+/** The fields of linkerd's `viz edges -o json`; identities are linkerd's names in full, "" where there was no TLS. */
+export interface EdgeRow {
+  readonly src: string;
+  readonly src_namespace: string;
+  readonly dst: string;
+  readonly dst_namespace: string;
+  readonly client_id: string;
+  readonly server_id: string;
+  /** "" if it is secured. */
+  readonly no_tls_reason: string;
+}
+
+/** Where something is written. */
+export interface DocumentOrigin {
+  /** "default" for what no document says. */
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** "" where there is no document. */
+  readonly file: string;
+  readonly line: number;
+}
+
+export interface AuthzRow {
+  readonly namespace: string;
+  readonly service: string;
+  readonly port: number;
+  readonly dialect: string;
+  readonly action: string;
+  readonly document: DocumentOrigin;
+  /** Within the window. */
+  readonly allowed: number;
+  readonly denied: number;
+}
+
+export interface ExplainQuestion {
+  readonly from: string;
+  readonly to: string;
+  readonly namespace?: string;
+  readonly port?: number;
+  readonly method?: string;
+  readonly path?: string;
+  readonly host?: string;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly claims?: Readonly<Record<string, unknown>>;
+  readonly plaintext: boolean;
+}
+
+export interface ExplainVerdict {
+  readonly workloads: readonly string[];
+  readonly allowed: boolean;
+  readonly reason: string;
+  readonly by: DocumentOrigin;
+  readonly audited: readonly DocumentOrigin[];
+  /** External authorizers that would still be asked. */
+  readonly asks: readonly string[];
+  readonly suggestions: readonly string[];
+}
+
+export interface Explanation {
+  readonly allowed: boolean;
+  readonly call: {
+    readonly from: string;
+    readonly identity: string;
+    readonly address: string;
+    readonly to: string;
+    readonly port: number;
+    readonly protocol: string;
+    /** null: bytes that nobody looks at. */
+    readonly request: { readonly method: string; readonly path: string; readonly host: string } | null;
+  };
+  readonly verdicts: readonly ExplainVerdict[];
+  readonly notes: readonly string[];
+}
+
+export interface GeneratedDocuments {
+  readonly documents: readonly object[];
+  readonly notes: readonly string[];
+}
+
 export interface EndpointRow {
   readonly namespace: string;
   readonly service: string;
@@ -113,6 +193,13 @@ export interface WorkloadRow extends WorkloadRegistration {
   readonly namespace: string;
 }
 
+export interface WindowQuery {
+  readonly windowSeconds: number;
+  readonly by: "service" | "workload";
+  /** undefined: all. */
+  readonly namespace?: string;
+}
+
 /** An answer of the control plane that is an error. */
 export class ControlError extends Failure {
   readonly status: number;
@@ -152,11 +239,32 @@ export class ControlClient {
   }
 
   /** @param windowSeconds over how long rates and quantiles are taken */
-  async stat(query: { windowSeconds: number; by: "service" | "workload"; namespace?: string }): Promise<StatRow[]> {
-    const { windowSeconds, by, namespace } = query;
-    const parameters = new URLSearchParams({ window: `${windowSeconds}s`, by });
-    if (namespace !== undefined) parameters.set("namespace", namespace);
-    return (await this.#request("GET", `/api/v1/stat?${parameters.toString()}`)) as StatRow[];
+  async stat(query: WindowQuery): Promise<StatRow[]> {
+    return (await this.#request("GET", `/api/v1/stat?${windowParameters(query)}`)) as StatRow[];
+  }
+
+  async edges(query: WindowQuery): Promise<EdgeRow[]> {
+    return (await this.#request("GET", `/api/v1/edges?${windowParameters(query)}`)) as EdgeRow[];
+  }
+
+  /** @param query `of`: a service or workload; undefined: all */
+  async authz(query: {
+    windowSeconds: number;
+    of: string | undefined;
+    namespace: string | undefined;
+  }): Promise<AuthzRow[]> {
+    const { windowSeconds, ...names } = query;
+    const parameters = parametersOf({ window: `${windowSeconds}s`, ...names });
+    return (await this.#request("GET", `/api/v1/authz?${parameters}`)) as AuthzRow[];
+  }
+
+  async explain(question: ExplainQuestion): Promise<Explanation> {
+    return (await this.#request("POST", "/api/v1/authz/explain", question)) as Explanation;
+  }
+
+  async generate(query: { windowSeconds: number; namespace: string | undefined }): Promise<GeneratedDocuments> {
+    const parameters = parametersOf({ window: `${query.windowSeconds}s`, namespace: query.namespace });
+    return (await this.#request("GET", `/api/v1/authz/generate?${parameters}`)) as GeneratedDocuments;
   }
 
   async endpoints(namespace?: string): Promise<EndpointRow[]> {
@@ -226,6 +334,16 @@ export class ControlClient {
 }
 
 const WHERE_IT_IS = "If it is elsewhere, say --control HOST:PORT or set HEDDLE_CONTROL.";
+
+function windowParameters({ windowSeconds, by, namespace }: WindowQuery): string {
+  return parametersOf({ window: `${windowSeconds}s`, by, namespace });
+}
+
+function parametersOf(values: Readonly<Record<string, string | undefined>>): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(values)) if (value !== undefined) parameters.set(name, value);
+  return parameters.toString();
+}
 
 function workloadPath(namespace: string, name: string): string {
   return `/api/v1/workloads/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;

@@ -2,7 +2,7 @@ import { after, before, describe, it } from "node:test";
 import { commandHelp } from "./help.ts";
 import { COMMANDS } from "./table.ts";
 import { runCaptured, transcript } from "./testing/captured-io.ts";
-import { ENDPOINT_ROWS, FakeControl, STAT_ROWS, WORKLOAD_ROWS } from "./testing/fake-control.ts";
+import { EDGE_ROWS, ENDPOINT_ROWS, FakeControl, STAT_ROWS, WORKLOAD_ROWS } from "./testing/fake-control.ts";
 import { matchesGolden } from "./testing/golden.ts";
 
 describe("help", () => {
@@ -43,6 +43,7 @@ describe("errors", () => {
     "no-dashes": ["run", "node", "server.js"],
     "no-program": ["run", "--service", "price"],
     "which-shell": ["completion"],
+    "nothing-to-validate": ["validate"],
     "no-such-code": ["explain", "HED105"],
     "bad-window": ["stat", "-t", "1"],
     "bad-control": ["stat", "--control", "nowhere"],
@@ -69,12 +70,14 @@ describe("answers of the control plane", () => {
   before(async () => {
     busy = await FakeControl.start({
       "GET /api/v1/stat": { body: STAT_ROWS },
+      "GET /api/v1/edges": { body: EDGE_ROWS },
       "GET /api/v1/endpoints": { body: ENDPOINT_ROWS },
       "GET /api/v1/workloads": { body: WORKLOAD_ROWS },
       "GET /api/v1/version": { body: { version: "9.8.7" } },
     });
     idle = await FakeControl.start({
       "GET /api/v1/stat": { body: [] },
+      "GET /api/v1/edges": { body: [] },
       "GET /api/v1/endpoints": { body: [] },
       "GET /api/v1/workloads": { body: [] },
     });
@@ -89,6 +92,9 @@ describe("answers of the control plane", () => {
     "stat-wide": ["stat", "-o", "wide"],
     "stat-all-namespaces": ["stat", "-A"],
     "stat-json": ["stat", "-o", "json"],
+    "edges-table": ["edges"],
+    "edges-wide": ["edges", "-A", "-o", "wide"],
+    "edges-json": ["edges", "workloads", "-o", "json"],
     "endpoints-table": ["endpoints"],
     "endpoints-of-service": ["endpoints", "price", "nothing"],
     "endpoints-json": ["endpoints", "-o", "json"],

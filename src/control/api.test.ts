@@ -4,11 +4,13 @@ import { describe, it } from "node:test";
 import { openPolicy } from "../model/inbound-policy.ts";
 import { emptyMesh, type Mesh } from "../model/mesh.ts";
 import { VirtualClock } from "../net/virtual-clock.ts";
+import { ApiError } from "./api-error.ts";
 import { BODY_BYTES_MAX, createApi, type ApiState } from "./api.ts";
 import type { IdentityApi } from "./identity/api.ts";
 import { buildMesh } from "./mesh-builder.ts";
 import { Registry, WORKLOADS_MAX } from "./sources/registry.ts";
 import { registration, registrationBody } from "./testing/registration.ts";
+import type { EdgeQuery } from "./stat/edges.ts";
 import type { StatQuery } from "./stat/stat-table.ts";
 import { recordingLogger } from "./testing/logger.ts";
 
@@ -27,6 +29,7 @@ function setUp(more: Partial<ApiState> = {}) {
   const { logger } = recordingLogger();
   const registry = new Registry({ clock: new VirtualClock(), logger, onChange: () => {} });
   const queries: StatQuery[] = [];
+  const edgeQueries: EdgeQuery[] = [];
   const internal: string[] = [];
   const app = createApi({
     version: "1.2.3",
@@ -40,6 +43,17 @@ function setUp(more: Partial<ApiState> = {}) {
       queries.push(query);
       return [];
     },
+    edges: (query) => {
+      edgeQueries.push(query);
+      return [];
+    },
+    authz: {
+      list: () => [],
+      explain: () => {
+        throw new ApiError("not-found", "nobody");
+      },
+      generate: () => ({ documents: [], notes: [] }),
+    },
     identity: noIdentity,
     metrics: () => "# metrics\n",
     onInternalError: (error, path) => internal.push(`${path}: ${error.message}`),
@@ -52,7 +66,7 @@ function setUp(more: Partial<ApiState> = {}) {
     const answer = await response.text();
     return { status: response.status, headers: response.headers, text: answer, json: parse(answer) };
   };
-  return { app, registry, queries, internal, call };
+  return { app, registry, queries, edgeQueries, internal, call };
 }
 
 type Json = { error: { code: string; message: string; hint: string; fields?: unknown[] } } & Record<string, unknown>;
@@ -219,6 +233,17 @@ describe("the API", () => {
     for (const bad of ["window=60", "window=0s", "window=999ms", "window=11m", "window=soon", "by=pod"]) {
       assert.equal((await call("GET", `/api/v1/stat?${bad}`)).status, 400, bad);
     }
+  });
+
+  it("reads the parameters of edges", async () => {
+    const { call, edgeQueries } = setUp();
+    await call("GET", "/api/v1/edges");
+    await call("GET", "/api/v1/edges?window=5m&by=workload&namespace=shop");
+    assert.deepEqual(edgeQueries, [
+      { windowMs: 60_000, by: "service", namespace: undefined },
+      { windowMs: 300_000, by: "workload", namespace: "shop" },
+    ]);
+    assert.equal((await call("GET", "/api/v1/edges?service=price")).status, 400);
   });
 
   it("does not tell strangers about its own mistakes", async () => {

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 
 import * as fc from "fast-check";
 
-import type { MeshFile, MeshFilePort } from "../dialects/mesh/mesh-file.ts";
+import { defaultMeshPolicy, type MeshFile, type MeshFilePort } from "../dialects/mesh/mesh-file.ts";
 import type { PortProtocol } from "../model/service.ts";
 import { openPolicy } from "../model/inbound-policy.ts";
 import type { Workload, WorkloadPort } from "../model/workload.ts";
@@ -20,6 +20,8 @@ function file(namespace: string, services: Record<string, readonly [number, Port
     file: "/m.yaml",
     name: "m",
     namespace,
+    resourcePaths: [],
+    policy: defaultMeshPolicy,
     services: Object.entries(services).map(([name, ports]) => ({
       name,
       command: ["x"],

@@ -16,8 +16,8 @@ export interface BuiltMesh {
 export interface MeshSettings {
   /** Of the identities that meshed endpoints must prove. */
   readonly trustDomain: string;
-  /** Who may call a workload. */
-  readonly policyOf: (workload: Workload) => InboundPolicy;
+  /** Who may call a workload; undefined if that is not known, which leaves its sidecar as it is. */
+  readonly policyOf: (workload: Workload) => InboundPolicy | undefined;
 }
 
 /** A service while its ports are gathered. */
@@ -93,7 +93,8 @@ class Builder {
   }
 
   addPolicy(workload: Workload): void {
-    this.#policies.set(workloadKey(workload), this.#settings.policyOf(workload));
+    const policy = this.#settings.policyOf(workload);
+    if (policy !== undefined) this.#policies.set(workloadKey(workload), policy);
   }
 
   addEndpoint(workload: Workload, port: WorkloadPort): void {

@@ -9,6 +9,7 @@ import net from "node:net";
 
 import { holdTime, releaseTime } from "./clock.ts";
 import { acquireBlock, LARGE_BLOCK_BYTES, releaseBlock, SMALL_BLOCK_BYTES } from "./blocks.ts";
+import { type TcpHandle, TlsState } from "./tls-state.ts";
 
 /** Unsent bytes above which a writer is told to wait (`write` answers false). */
 export const HIGH_WATER_BYTES = 256 * 1024;
@@ -64,8 +65,14 @@ export class Connection {
   whenClosed: ((error: Error | undefined) => void) | undefined;
   /** FIN was asked for with `end`. */
   ended = false;
+  /** The SPIFFE id that the peer has proved by TLS, "" if it has proved none. */
+  peerIdentity = "";
+  /** The server name that the peer has asked for by TLS, whether that was for us or is the application's; else "". */
+  sni = "";
 
-  readonly #socket: net.Socket;
+  #socket: net.Socket;
+  /** Once there is TLS between this and the socket. */
+  #tls: TlsState | undefined;
   readonly #unix: boolean;
   #block: Buffer | undefined;
   #used = 0;
@@ -86,10 +93,7 @@ export class Connection {
   constructor(socket: net.Socket, unix = false) {
     this.#socket = socket;
     this.#unix = unix;
-    // The first error tells the cause; what follows it (EPIPE after ECONNRESET) does not.
-    socket.on("error", (error) => (this.#error ??= error));
-    socket.on("end", () => this.handler.onEnd());
-    socket.on("close", () => this.#closed());
+    this.#listen(socket);
   }
 
   /** "" once the connection is closed, if nobody has asked before: most never are asked, and each answer is a system call. */
@@ -100,6 +104,11 @@ export class Connection {
   /** 0 as {@link remoteAddress} is "". */
   get remotePort(): number {
     return this.#socket.remotePort ?? 0;
+  }
+
+  /** Where the peer has connected to; "" as {@link remoteAddress} is. */
+  get localAddress(): string {
+    return this.#socket.localAddress ?? "";
   }
 
   /** Bytes accepted by `write` that the kernel has not taken yet. */
@@ -115,6 +124,10 @@ export class Connection {
   /** @internal Called by the socket's read callback. */
   received(length: number, buffer: Buffer): void {
     this.bytesRead += length;
+    if (this.#tls?.paused === true) {
+      this.#tls.hold(firstBytes(length, buffer));
+      return;
+    }
     holdTime();
     this.handler.onData(firstBytes(length, buffer));
     releaseTime();
@@ -185,12 +198,40 @@ export class Connection {
 
   /** Stops reading: the peer is held back by the kernel's receive window. Idempotent. */
   pause(): void {
-    if (!this.closed) this.#socket.pause();
+    if (this.closed) return;
+    if (this.#tls !== undefined) this.#tls.paused = true;
+    this.#socket.pause();
   }
 
   /** Reads again. Idempotent. */
   resume(): void {
-    if (!this.closed) this.#socket.resume();
+    if (this.closed) return;
+    const tls = this.#tls;
+    if (tls !== undefined) {
+      tls.paused = false;
+      if (tls.holds) {
+        tls.deliverLater(() => this.#deliverHeld(tls));
+        return;
+      }
+    }
+    this.#socket.resume();
+  }
+
+  /**
+   * @internal Puts TLS between this connection and its socket: from now on the bytes of this connection are those inside
+   * of TLS, and are counted anew. Only for TCP, while it is paused and nothing is unsent. See `tls.ts`.
+   *
+   * @param wrap makes the socket that does TLS over the handle of this one, and reads by `onread`
+   */
+  startTls<S extends net.Socket>(wrap: (handle: TcpHandle, onread: net.OnReadOpts) => S): S {
+    const handle = (this.#socket as unknown as { readonly _handle: TcpHandle })._handle;
+    const socket = wrap(handle, onreadOf(() => this));
+    this.#tls = new TlsState(handle);
+    this.#socket = socket;
+    this.bytesRead = 0;
+    this.bytesWritten = 0;
+    this.#listen(socket);
+    return socket;
   }
 
   /** Sends what is unsent, then FIN; reading goes on. */
@@ -217,12 +258,12 @@ export class Connection {
     if (this.#unix) {
       socket.destroy();
     } else if (!socket.writableEnded || socket.writableFinished) {
-      socket.resetAndDestroy();
+      this.#resetNow();
     } else {
       // While a FIN is on its way, libuv refuses to reset (EINVAL), and Node would leave the handle open for good.
-      socket.pause();
+      this.pause();
       socket.once("finish", () => {
-        if (!socket.destroyed) socket.resetAndDestroy();
+        if (!socket.destroyed) this.#resetNow();
       });
     }
   }
@@ -263,6 +304,12 @@ export class Connection {
    * write at once and keeps what the kernel does not take, in order.
    */
   #send(block: Buffer, used: number): void {
+    if (this.#tls !== undefined) {
+      this.#unsent.push({ block, used });
+      this.#unsentBytes += used;
+      if (this.#unsent.length === 1) this.#sendOldest();
+      return;
+    }
     this.#takenAtOnce = false;
     this.#sending = true;
     this.#socket._write(used === block.length ? block : block.subarray(0, used), BYTES, this.#sent);
@@ -289,17 +336,69 @@ export class Connection {
     }
     this.#unsentBytes -= sent.used;
     releaseBlock(sent.block);
+    if (this.#tls !== undefined && this.#unsent.length > 0) this.#sendOldest();
     if (this.ended) this.#endIfSent();
     if (!this.#waiting || this.#unsentBytes > LOW_WATER_BYTES || this.closed) return;
     this.#waiting = false;
     this.handler.onDrain();
   };
 
+  /** Node takes no second write of TLS while one is under way, and ends the process at one. */
+  #sendOldest(): void {
+    const { block, used } = this.#unsent[0] as Unsent;
+    this.#socket._write(used === block.length ? block : block.subarray(0, used), BYTES, this.#sent);
+  }
+
   /** Not before: once FIN is asked for, a connection whose peer does not read could not be reset any more. */
   #endIfSent(): void {
     if (this.#unsent.length > 0) return;
     if (this.#closing) this.#socket.destroySoon();
     else this.#socket.end();
+  }
+
+  #listen(socket: net.Socket): void {
+    // The first error tells the cause; what follows it (EPIPE after ECONNRESET) does not.
+    socket.on("error", (error) => (this.#error ??= error));
+    socket.on("end", () => this.#peerEnded());
+    socket.on("close", () => {
+      // Not that of a socket which TLS has been put over.
+      if (socket === this.#socket) this.#closed();
+    });
+  }
+
+  #peerEnded(): void {
+    const tls = this.#tls;
+    if (tls === undefined) this.handler.onEnd();
+    else if (tls.isCut()) this.destroy(Object.assign(new Error("TLS ended without close_notify"), { code: "ECONNRESET" }));
+    else if (tls.paused || tls.holds) tls.ended = true;
+    else this.handler.onEnd();
+  }
+
+  #deliverHeld(tls: TlsState): void {
+    if (this.closed || tls.paused) return;
+    const held = tls.take();
+    if (held.length > 0) {
+      holdTime();
+      this.handler.onData(held);
+      releaseTime();
+    }
+    // That call may have closed or paused it.
+    if (this.closed || tls.paused) return;
+    if (tls.ended) {
+      tls.ended = false;
+      this.handler.onEnd();
+    } else {
+      this.#socket.resume();
+    }
+  }
+
+  #resetNow(): void {
+    if (this.#tls === undefined) {
+      this.#socket.resetAndDestroy();
+    } else {
+      this.#tls.closeByReset();
+      this.#socket.destroy();
+    }
   }
 
   #closed(): void {
@@ -344,6 +443,17 @@ function flushAll(): void {
   connections.length = 0;
 }
 
+/** How a socket reads into the shared buffer. */
+function onreadOf(connection: () => Connection | undefined): net.OnReadOpts {
+  return {
+    buffer: sharedReadBuffer,
+    callback: (length: number) => {
+      connection()?.received(length, sharedReadBuffer);
+      return true;
+    },
+  };
+}
+
 /** A socket with the undocumented handle that `net.Server` accepted it with, typed as what the constructor takes. */
 type AcceptedSocket = net.Socket & { readonly _handle: net.BoundSocket };
 
@@ -359,13 +469,7 @@ export function acceptConnection(accepted: net.Socket): Connection {
     handle: (accepted as AcceptedSocket)._handle,
     allowHalfOpen: true,
     manualStart: true,
-    onread: {
-      buffer: sharedReadBuffer,
-      callback: (length: number) => {
-        connection?.received(length, sharedReadBuffer);
-        return true;
-      },
-    },
+    onread: onreadOf(() => connection),
   };
   const socket = new net.Socket(options);
   tune(socket);
@@ -405,13 +509,7 @@ export function connect(
   let connection: Connection | undefined;
   let settled = false;
   const { address, port, path, timeoutMs } = options;
-  const onread = {
-    buffer: sharedReadBuffer,
-    callback: (length: number) => {
-      connection?.received(length, sharedReadBuffer);
-      return true;
-    },
-  };
+  const onread = onreadOf(() => connection);
   let socket: net.Socket;
   const timer = setTimeout(() => {
     const where = path ?? `${address}:${port}`;

@@ -23,6 +23,8 @@ export interface DetectOptions {
   readonly clock: Clock;
   /** The connection was lost before a decision; `done` is then not called. */
   readonly onClose: () => void;
+  /** Tells the protocol; {@link classify} unless said. */
+  readonly classify?: typeof classify;
 }
 
 /** A start line of a method that we do not know is looked at for this many bytes. */
@@ -52,6 +54,7 @@ class Detector implements ConnectionHandler {
   readonly #options: DetectOptions;
   readonly #done: (detection: Detection) => void;
   readonly #timer: Timer;
+  readonly #classify: typeof classify;
   #first = NOTHING;
   #decided = false;
 
@@ -59,13 +62,14 @@ class Detector implements ConnectionHandler {
     this.#connection = connection;
     this.#options = options;
     this.#done = done;
+    this.#classify = options.classify ?? classify;
     this.#timer = options.clock.after(options.timeoutMs, () => this.#decide("opaque", true, false));
   }
 
   onData(chunk: Buffer): void {
     if (this.#decided) return;
     this.#first = this.#first.length === 0 ? Buffer.from(chunk) : Buffer.concat([this.#first, chunk]);
-    const protocol = classify(this.#first);
+    const protocol = this.#classify(this.#first);
     if (protocol !== undefined) this.#decide(protocol, false, false);
   }
 
@@ -114,16 +118,21 @@ const CR = 0x0d;
 /** @returns undefined while more bytes are needed to tell */
 export function classify(bytes: Buffer): DetectedProtocol | undefined {
   if (bytes.length === 0) return undefined;
-  if (bytes[0] === TLS_HANDSHAKE) {
-    // A record of a handshake, in the version field of any TLS up to 1.3 (RFC 8446 §5.1).
-    if (bytes.length === 1) return undefined;
-    return bytes[1] === TLS_MAJOR ? "tls" : "opaque";
-  }
+  if (bytes[0] === TLS_HANDSHAKE) return classifyTls(bytes);
   if (agrees(bytes, 0, HTTP2_PREFACE)) {
     if (bytes.length >= HTTP2_PREFACE.length) return "http2";
     return undefined;
   }
   return isHttp1(bytes);
+}
+
+/** The same where nothing matters but whether it is TLS. */
+export function classifyTls(bytes: Buffer): "tls" | "opaque" | undefined {
+  if (bytes.length === 0) return undefined;
+  if (bytes[0] !== TLS_HANDSHAKE) return "opaque";
+  // A record of a handshake, in the version field of any TLS up to 1.3 (RFC 8446 §5.1).
+  if (bytes.length === 1) return undefined;
+  return bytes[1] === TLS_MAJOR ? "tls" : "opaque";
 }
 
 /** A SETTINGS frame on stream 0 without flags, after its length (RFC 9113 §4.1, §6.5). */

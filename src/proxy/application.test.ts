@@ -11,7 +11,7 @@ function rig(head: RequestHead): { world: FakeWorld; response: RecordedResponse 
   const world = new FakeWorld({ single: true });
   world.update(1);
   const response = new RecordedResponse();
-  new Application(world.backend).open(head, true, response);
+  new Application(world.backend, true).open(head, true, response);
   world.accept();
   return { world, response };
 }

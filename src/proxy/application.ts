@@ -16,15 +16,19 @@ import type { HttpService } from "./service.ts";
 
 export class Application implements HttpService {
   readonly #backend: HttpService;
+  readonly #fromSidecars: boolean;
 
-  constructor(backend: HttpService) {
+  /** @param fromSidecars what comes here in HTTP/2 comes from sidecars, whose word is taken for how a request was */
+  constructor(backend: HttpService, fromSidecars: boolean) {
     this.#backend = backend;
+    this.#fromSidecars = fromSidecars;
   }
 
   open(head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
     // Sidecars speak HTTP/2 with each other.
-    if (head.version !== "2") dropOwnFields(head.headers);
-    const original = unpackRequest(head);
+    const believed = this.#fromSidecars && head.version === "2";
+    if (!believed) dropOwnFields(head.headers);
+    const original = believed ? unpackRequest(head) : head;
     return this.#backend.open(original, end, new OutgoingAnswer(receiver, original !== head, head.upgrade !== ""));
   }
 }

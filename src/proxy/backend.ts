@@ -13,6 +13,7 @@ import { pickOfTwo } from "./balance/p2c.ts";
 import { Dispatch } from "./dispatch.ts";
 import type { BalancedEndpoint } from "./endpoint.ts";
 import { failureCause, failures } from "./failure.ts";
+import type { EndpointMetrics } from "./metrics.ts";
 import { type Place, WaitList } from "./pool/wait-list.ts";
 import type { EndpointSource, Seeker } from "./seeker.ts";
 import type { HttpService } from "./service.ts";
@@ -83,7 +84,21 @@ export class Backend implements HttpService, EndpointSource {
   }
 
   open(head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
-    const dispatch = new Dispatch(this, this.#context.clock, head, end, receiver);
+    return this.#open(head, end, receiver, undefined);
+  }
+
+  /** The same backend for some of its callers, whose requests are counted by themselves. */
+  countedBy(metrics: EndpointMetrics): HttpService {
+    return { open: (head, end, receiver) => this.#open(head, end, receiver, metrics) };
+  }
+
+  #open(
+    head: RequestHead,
+    end: boolean,
+    receiver: ResponseReceiver,
+    metrics: EndpointMetrics | undefined,
+  ): ClientStream {
+    const dispatch = new Dispatch(this, this.#context.clock, head, end, receiver, metrics);
     const refusal = this.admit();
     if (refusal === undefined) dispatch.seek(undefined, undefined);
     else queueMicrotask(() => dispatch.fail(refusal));

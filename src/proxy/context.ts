@@ -1,9 +1,10 @@
 /** What all parts of one sidecar share, and how a backend is put together from it. */
 import type { BackendPolicy } from "../model/backend-policy.ts";
 import { type Endpoint, endpointKey } from "../model/endpoint.ts";
+import type { TlsMode } from "../model/inbound-policy.ts";
 import type { PortProtocol } from "../model/service.ts";
 import type { Clock } from "../net/clock.ts";
-import { connect, type Connection } from "../net/connection.ts";
+import { connect } from "../net/connection.ts";
 import { defaultHttp1Options } from "../protocol/http1/options.ts";
 import { Http1ClientConnection } from "../protocol/http1/client.ts";
 import { Http2ClientConnection } from "../protocol/http2/client.ts";
@@ -14,10 +15,12 @@ import type { Logger } from "../telemetry/log.ts";
 import type { Labels } from "../telemetry/metrics.ts";
 import { Backend } from "./backend.ts";
 import type { ProxyConfig } from "./config.ts";
-import { BalancedEndpoint } from "./endpoint.ts";
+import { BalancedEndpoint, type Dial } from "./endpoint.ts";
 import type { Direction, ProxyMetrics, TcpMeter } from "./metrics.ts";
 import { openPolicySource, type PolicySource } from "./policy-source.ts";
 import { ConnectionPool, HTTP1_CONNECTIONS_MAX, HTTP2_CONNECTIONS_MAX } from "./pool/connection-pool.ts";
+import { serverLabels } from "./tls/labels.ts";
+import type { MeshTls } from "./tls/mesh-tls.ts";
 
 /** Milliseconds that an unused HTTP/1 connection is kept. Linkerd: 3 s, below the 5 s after which Node's servers hang up. */
 const HTTP1_IDLE_MS = 3_000;
@@ -50,6 +53,13 @@ export interface BackendOptions {
   readonly labels: (endpoint: Endpoint) => Labels;
 }
 
+/** What a sidecar with an identity has beside its configuration. */
+export interface MeshSecurity {
+  readonly tls: MeshTls;
+  /** What a port takes, by the policy in force: the port of the service, as callers say it. */
+  readonly tlsMode: (port: number) => TlsMode;
+}
+
 export class ProxyContext {
   readonly config: ProxyConfig;
   readonly clock: Clock;
@@ -59,6 +69,8 @@ export class ProxyContext {
   readonly logger: Logger;
   /** Who may call. */
   readonly policy: PolicySource;
+  /** undefined: it has no identity, and speaks to everybody in plain. */
+  readonly security: MeshSecurity | undefined;
 
   constructor(
     config: ProxyConfig,
@@ -67,6 +79,7 @@ export class ProxyContext {
     metrics: ProxyMetrics,
     logger: Logger,
     policy: PolicySource = openPolicySource,
+    security?: MeshSecurity,
   ) {
     this.config = config;
     this.clock = clock;
@@ -74,6 +87,7 @@ export class ProxyContext {
     this.metrics = metrics;
     this.logger = logger;
     this.policy = policy;
+    this.security = security;
   }
 
   /** "price-1.default", as error answers name this sidecar. */
@@ -90,9 +104,14 @@ export class ProxyContext {
       single: options.single,
       onRepeat: () => metrics.retries.inc(),
       endpoint: (endpoint, onStateChange) => {
-        const labels = { ...targetLabels(options.direction, endpoint), ...options.labels(endpoint) };
+        const labels = {
+          ...targetLabels(options.direction, endpoint),
+          ...serverLabels(this.security !== undefined, options.direction, endpoint.identity),
+          ...options.labels(endpoint),
+        };
         const lease = metrics.registry.lease();
         const meter = metrics.tcp({ ...labels, peer: "dst" }, lease);
+        const dial = this.#dialer(endpoint, backend, meter);
         return new BalancedEndpoint(endpoint, {
           clock,
           random,
@@ -100,9 +119,11 @@ export class ProxyContext {
           metrics: metrics.endpoint(labels, lease),
           meter,
           onStateChange,
-          http1: this.#pool("http1", endpoint, backend, meter),
-          http2: this.#pool("http2", endpoint, backend, meter),
-          tunnels: this.#tunnels(endpoint, backend, meter),
+          dial: (done) => dial(false, done),
+          believed: endpoint.identity === "" || this.security !== undefined,
+          http1: this.#pool("http1", endpoint, (done) => dial(false, done)),
+          http2: this.#pool("http2", endpoint, (done) => dial(true, done)),
+          tunnels: this.#tunnels((done) => dial(false, done)),
           onClose: () => metrics.forget(meter, lease),
         });
       },
@@ -110,7 +131,7 @@ export class ProxyContext {
     return backend;
   }
 
-  #pool(version: "http1" | "http2", endpoint: Endpoint, backend: Backend, meter: TcpMeter): ConnectionPool {
+  #pool(version: "http1" | "http2", endpoint: Endpoint, connect: Dial): ConnectionPool {
     const { clock } = this;
     // Sidecars only: gRPC servers hang up on whoever sends PINGs more often than they like (grpc-go: every 5 minutes), and
     // take an idle stream with them.
@@ -120,7 +141,7 @@ export class ProxyContext {
       multiplexed: version === "http2",
       idleTimeoutMs: version === "http1" ? HTTP1_IDLE_MS : HTTP2_IDLE_MS,
       clock,
-      connect: (done) => dial(endpoint, backend.policy, meter, done),
+      connect,
       codec: (connection, owner) =>
         version === "http1"
           ? new Http1ClientConnection(connection, owner, { ...defaultHttp1Options, clock })
@@ -133,41 +154,53 @@ export class ProxyContext {
   }
 
   /** Not for use again: a connection that nobody waits for any more is closed at once. */
-  #tunnels(endpoint: Endpoint, backend: Backend, meter: TcpMeter): ConnectionPool {
+  #tunnels(connect: Dial): ConnectionPool {
     return new ConnectionPool({
       connectionsMax: HTTP1_CONNECTIONS_MAX,
       multiplexed: false,
       idleTimeoutMs: 0,
       clock: this.clock,
-      connect: (done) => dial(endpoint, backend.policy, meter, done),
+      connect,
       codec: (connection, owner) => new TunnelClientConnection(connection, owner),
     });
   }
+
+  /** Connects to an endpoint, has it prove who it is if it has to, and counts the connection. */
+  #dialer(
+    endpoint: Endpoint,
+    backend: Backend,
+    meter: TcpMeter,
+  ): (http2: boolean, done: Parameters<Dial>[0]) => () => void {
+    const { address, port, path } = endpoint;
+    const tls = this.security?.tls;
+    const peer = tls?.peer(endpoint);
+    return (http2, done) => {
+      let giveUp: () => void;
+      const target = { address, port, path, timeoutMs: backend.policy.connectTimeoutMs };
+      giveUp = connect(target, (error, connection) => {
+        if (connection === undefined || tls === undefined || peer === undefined) {
+          if (connection !== undefined) meter.track(connection);
+          done(error, connection);
+          return;
+        }
+        giveUp = tls.prove(connection, peer, http2, (wrong) => {
+          if (wrong === undefined) meter.track(connection);
+          done(wrong, wrong === undefined ? connection : undefined);
+        });
+      });
+      return () => giveUp();
+    };
+  }
 }
 
-/** Connects to an endpoint and counts the connection. */
-export function dial(
-  endpoint: Endpoint,
-  policy: { readonly connectTimeoutMs: number },
-  meter: TcpMeter,
-  done: (error: Error | undefined, connection: Connection | undefined) => void,
-): () => void {
-  const { address, port, path } = endpoint;
-  const target = { address, port, path, timeoutMs: policy.connectTimeoutMs };
-  return connect(target, (error, connection) => {
-    if (connection !== undefined) meter.track(connection);
-    done(error, connection);
-  });
-}
-
-function targetLabels(direction: Direction, endpoint: Endpoint): Labels {
+/** The metric labels of who is connected to. */
+export function targetLabels(direction: Direction, endpoint: Endpoint): Labels {
   // A label without a value is left out.
-  if (endpoint.path !== undefined) return { direction, target_addr: `unix:${endpoint.path}`, tls: "disabled" };
+  if (endpoint.path !== undefined) return { direction, target_addr: `unix:${endpoint.path}` };
   return {
     direction,
     target_addr: endpointKey(endpoint),
     target_ip: endpoint.address,
     target_port: String(endpoint.port),
-    tls: "disabled",
   };
 }

@@ -27,6 +27,7 @@ import { getHeader, removeHeader } from "../protocol/headers.ts";
 import type { BalancedEndpoint } from "./endpoint.ts";
 import { failureOf } from "./failure.ts";
 import { tellTimeLeft } from "./grpc-deadline.ts";
+import type { EndpointMetrics } from "./metrics.ts";
 import { packRequest, unpackResponse } from "./original.ts";
 import { dropOwnFields, UNPROCESSED_HEADER } from "./own-fields.ts";
 import type { PoolWaiter } from "./pool/connection-pool.ts";
@@ -48,6 +49,8 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
   readonly #backend: EndpointSource;
   readonly #clock: Clock;
   readonly #receiver: ResponseReceiver;
+  /** Where it is counted, if not with the endpoint. */
+  readonly #metrics: EndpointMetrics | undefined;
   /** Where it waits, or has waited. */
   #place: Place<Seeker> | Place<PoolWaiter> | undefined;
   #stream: ClientStream | undefined;
@@ -74,12 +77,20 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
   #replayBytes = 0;
   #trailers: HeaderList | undefined;
 
-  constructor(backend: EndpointSource, clock: Clock, head: RequestHead, end: boolean, receiver: ResponseReceiver) {
+  constructor(
+    backend: EndpointSource,
+    clock: Clock,
+    head: RequestHead,
+    end: boolean,
+    receiver: ResponseReceiver,
+    metrics: EndpointMetrics | undefined,
+  ) {
     this.#backend = backend;
     this.#clock = clock;
     this.head = head;
     this.#ended = end;
     this.#receiver = receiver;
+    this.#metrics = metrics;
     this.#replay = end ? NO_BODY : [];
   }
 
@@ -162,7 +173,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
     this.#packed = endpoint.packs(this.head);
     this.#startedAt = this.#clock.now();
     tellTimeLeft(this.head, this.#startedAt);
-    endpoint.metrics.requests.inc();
+    (this.#metrics ?? endpoint.metrics).requests.inc();
     let bare = this.#ended && this.#trailers === undefined && this.#replayBytes === 0;
     let outgoing = this.#packed ? packRequest(this.head) : this.head;
     if (this.head.upgrade !== "") {
@@ -240,7 +251,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
     endpoint.succeeded(now, now - this.#startedAt);
     this.#backend.answered();
     this.#unload();
-    endpoint.metrics.latency(head.status, now - this.#startedAt);
+    (this.#metrics ?? endpoint.metrics).latency(head.status, now - this.#startedAt);
     if (end) this.#complete(this.#grpc ? grpcStatusOf(head.headers) : undefined);
     this.#receiver.onHead(head, end);
   }
@@ -318,7 +329,7 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
       this.seek(endpoint, cause);
       return;
     }
-    endpoint.metrics.failed(failureOf(cause).kind);
+    (this.#metrics ?? endpoint.metrics).failed(failureOf(cause).kind);
     this.fail(cause);
   }
 
@@ -340,11 +351,11 @@ export class Dispatch implements ClientStream, ResponseReceiver, PoolWaiter, See
 
   /** It ended without a whole answer; an answer that was whole (of a tunnel's two halves) is counted already. */
   #countFailure(cause: ResetCause): void {
-    if (!this.#answerEnded) this.endpoint?.metrics.failed(failureOf(cause).kind);
+    if (!this.#answerEnded) (this.#metrics ?? this.endpoint?.metrics)?.failed(failureOf(cause).kind);
   }
 
   #account(grpcStatus: number | undefined): void {
-    const metrics = (this.endpoint as BalancedEndpoint).metrics;
+    const metrics = this.#metrics ?? (this.endpoint as BalancedEndpoint).metrics;
     if (this.#grpc) metrics.answeredGrpc(this.#status, grpcStatus ?? grpcCodeOfHttp(this.#status));
     else metrics.answered(this.#status);
   }

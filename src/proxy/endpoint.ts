@@ -1,5 +1,6 @@
 /** One endpoint of a backend: its load, its state, its connections, its metrics. */
 import type { Clock, Timer } from "../net/clock.ts";
+import type { Connection } from "../net/connection.ts";
 import type { Endpoint } from "../model/endpoint.ts";
 import type { PortProtocol } from "../model/service.ts";
 import type { RequestHead } from "../protocol/exchange.ts";
@@ -13,6 +14,9 @@ import { type Translation, upgradeOverHttp1, upgradeOverHttp2 } from "./websocke
 export const REST_MIN_MS = 100;
 export const REST_MAX_MS = 10_000;
 
+/** Opens a connection. Calls back exactly once unless given up. @returns a function that gives the attempt up */
+export type Dial = (done: (error: Error | undefined, connection: Connection | undefined) => void) => () => void;
+
 /** What an endpoint needs from its surroundings. */
 export interface EndpointContext {
   readonly clock: Clock;
@@ -22,6 +26,10 @@ export interface EndpointContext {
   readonly metrics: EndpointMetrics;
   /** Counts the connections made to it. */
   readonly meter: TcpMeter;
+  /** For byte streams. */
+  readonly dial: Dial;
+  /** The endpoint's sidecar, if it has one, will know by TLS that we are one, or asks nobody for that. */
+  readonly believed: boolean;
   readonly http1: ConnectionPool;
   readonly http2: ConnectionPool;
   /** Connections of which each is the far end of one CONNECT. */
@@ -36,7 +44,10 @@ export interface EndpointContext {
  */
 export class BalancedEndpoint implements Loaded {
   readonly endpoint: Endpoint;
-  /** Its sidecar reads HTTP; behind a port declared opaque it would pass on whatever comes. */
+  /**
+   * Its sidecar reads HTTP, and takes our word for how a request was; behind a port declared opaque it would pass on
+   * whatever comes.
+   */
   readonly unpacks: boolean;
   readonly metrics: EndpointMetrics;
   readonly meter: TcpMeter;
@@ -55,8 +66,13 @@ export class BalancedEndpoint implements Loaded {
     this.metrics = context.metrics;
     this.meter = context.meter;
     this.#context = context;
-    this.unpacks = endpoint.meshed && context.protocol !== "opaque";
+    this.unpacks = endpoint.meshed && context.believed && context.protocol !== "opaque";
     this.#ewma = new PeakEwma(context.clock.now());
+  }
+
+  /** Opens a connection for a byte stream. @returns as {@link Dial} */
+  dial(done: Parameters<Dial>[0]): () => void {
+    return this.#context.dial(done);
   }
 
   load(now: number): number {

@@ -10,7 +10,7 @@
 import type { Connection, ConnectionHandler } from "../net/connection.ts";
 import { ResetCause } from "../protocol/exchange.ts";
 import type { Backend } from "./backend.ts";
-import { dial, type ProxyContext } from "./context.ts";
+import type { ProxyContext } from "./context.ts";
 import { ATTEMPTS_MAX } from "./dispatch.ts";
 import type { BalancedEndpoint } from "./endpoint.ts";
 import type { Place } from "./pool/wait-list.ts";
@@ -88,7 +88,7 @@ export class FarSide implements Seeker, ConnectionHandler {
     this.#endpoint = endpoint;
     endpoint.inFlight++;
     const startedAt = clock.now();
-    this.#giveUpDial = dial(endpoint.endpoint, this.#backend.policy, endpoint.meter, (error, far) => {
+    this.#giveUpDial = endpoint.dial((error, far) => {
       this.#giveUpDial = undefined;
       if (far === undefined) {
         this.#notConnected(endpoint, new ResetCause("connect", error?.message ?? "no connection"));

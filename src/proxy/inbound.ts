@@ -4,15 +4,15 @@
  */
 import type { BackendPolicy } from "../model/backend-policy.ts";
 import type { Endpoint } from "../model/endpoint.ts";
-import { Application } from "./application.ts";
+import { Guard } from "./authz/guard.ts";
+import type { Connection } from "../net/connection.ts";
 import type { Backend } from "./backend.ts";
 import type { InboundConfig } from "./config.ts";
-import type { ProxyContext } from "./context.ts";
-import { GrpcDeadlines } from "./grpc-deadline.ts";
-import type { HttpContext } from "./http-session.ts";
-import { Listener } from "./listener.ts";
-import { forwardOpaque } from "./opaque-forward.ts";
-import { serveDetected } from "./serve.ts";
+import { type ProxyContext, targetLabels } from "./context.ts";
+import { Listener, type Session } from "./listener.ts";
+import { serveDetected, type TlsDoor } from "./serve.ts";
+import { type Caller, Callers } from "./tls/callers.ts";
+import { type Entrance, EnteringSession } from "./tls/entering.ts";
 
 /**
  * How an application on the same host is treated; the numbers are Linkerd's for inbound. It is the only endpoint and never
@@ -29,13 +29,14 @@ export interface Inbound {
   readonly config: InboundConfig;
   readonly listener: Listener;
   readonly backend: Backend;
+  readonly guard: Guard;
 }
 
 const NOTHING = Buffer.alloc(0);
 
 /** Opens one inbound listener. @throws ListenError */
 export async function openInbound(config: InboundConfig, context: ProxyContext): Promise<Inbound> {
-  const { metrics, logger, clock } = context;
+  const { metrics } = context;
   const { target } = config;
   const where = "path" in target ? target.path : `${target.host}:${target.port}`;
   const application: Endpoint = {
@@ -57,23 +58,67 @@ export async function openInbound(config: InboundConfig, context: ProxyContext):
     labels: () => ({}),
   });
   backend.update(INBOUND_POLICY, [application]);
-  const http: HttpContext = {
-    speaker: { direction: "inbound", workload: context.workload },
-    metrics,
-    logger,
-    clock,
-    service: new Application(new GrpcDeadlines(backend, clock)),
-  };
-  const opaque = forwardOpaque(backend, "inbound", context);
+  const guard = new Guard(config, context);
+  const callers = new Callers({ context, backend, guard, target: targetLabels("inbound", application) });
+  const serve = (connection: Connection, caller: Caller, done: () => void, door?: TlsDoor): Session =>
+    config.protocol === "opaque" && door === undefined
+      ? caller.opaque.serve(connection, NOTHING, false, undefined, done)
+      : serveDetected(
+          connection,
+          "inbound",
+          context,
+          caller.http,
+          config.protocol === "detect" || config.protocol === "opaque" ? caller.opaque : undefined,
+          done,
+          door,
+        );
+  const inside = (connection: Connection, done: () => void): Session =>
+    serve(connection, callers.enter(connection), done);
+  const door = tlsDoor(config, context, callers, inside);
   const listener = await Listener.open({
     address: config.listen,
     shared: context.config.workers > 1,
-    meter: metrics.tcp({ direction: "inbound", peer: "src", tls: "disabled" }),
     onOverflow: () => metrics.tcpErrors.inbound.labels({ direction: "inbound", error: "overflow" }).inc(),
-    serve: (connection, done) =>
-      config.protocol === "opaque"
-        ? opaque.serve(connection, NOTHING, false, undefined, done)
-        : serveDetected(connection, "inbound", context, http, config.protocol === "detect" ? opaque : undefined, done),
+    serve: (connection, done) => {
+      const mode = context.security?.tlsMode(config.port) ?? "disable";
+      if (mode !== "disable") return serve(connection, callers.plain, done, door?.[mode]);
+      callers.unproved.meter.track(connection);
+      return serve(connection, callers.unproved, done);
+    },
   });
-  return { config, listener, backend };
+  return { config, listener, backend, guard };
+}
+
+/** How the mesh comes in by TLS, by what the policy wants; undefined if this sidecar has no identity. */
+function tlsDoor(
+  config: InboundConfig,
+  context: ProxyContext,
+  callers: Callers,
+  inside: Entrance["serve"],
+): Record<"permissive" | "strict", TlsDoor> | undefined {
+  const tls = context.security?.tls;
+  if (tls === undefined) return undefined;
+  const refuse = (connection: Connection, reason: "plaintext" | "timeout", done: () => void): Session => {
+    const peer = `${connection.remoteAddress}:${connection.remotePort}`;
+    tls.report("inbound", { reason, message: `port ${config.port} takes nothing but TLS of the mesh` }, peer);
+    connection.handler = { onData() {}, onEnd() {}, onDrain() {}, onClose: done };
+    connection.reset();
+    return { shutdown() {}, destroy() {} };
+  };
+  const door = (strict: boolean): TlsDoor => ({
+    strict,
+    opaque: config.protocol === "opaque",
+    enter: (connection, first, ended, foreign, done) => {
+      const entrance: Entrance = {
+        tls,
+        context,
+        serve: inside,
+        foreign: strict ? () => refuse(connection, "plaintext", done) : foreign,
+      };
+      return new EnteringSession(connection, first, ended, entrance, done);
+    },
+    admit: (connection, opaque) => (opaque ? callers.foreign : callers.plain.meter).track(connection),
+    refuse: (connection, timedOut, done) => refuse(connection, timedOut ? "timeout" : "plaintext", done),
+  });
+  return { permissive: door(false), strict: door(true) };
 }

@@ -21,7 +21,8 @@ export interface Session {
 
 export interface ListenerOptions {
   readonly address: SocketAddress;
-  readonly meter: TcpMeter;
+  /** Counts connections as they come; undefined: `serve` has them counted. */
+  readonly meter?: TcpMeter;
   /** Makes use of a connection, which is still paused. */
   readonly serve: (connection: Connection, done: () => void) => Session;
   /** A connection was refused because there are too many. */
@@ -93,7 +94,7 @@ export class Listener {
       return;
     }
     const connection = acceptConnection(socket);
-    meter.track(connection);
+    meter?.track(connection);
     let session: Session | undefined;
     let finished = false;
     session = serve(connection, () => {

@@ -33,8 +33,22 @@ const RESPONSE_SERIES_MAX = 10_000;
 
 const TARGET = ["target_addr", "target_ip", "target_port"];
 const DST = ["dst_service", "dst_namespace", "dst_workload"];
-const REQUEST = ["direction", "authority", ...TARGET, "tls", ...DST];
-const TCP = ["direction", "peer", "authority", ...TARGET, "tls", ...DST];
+/** Linkerd's: "true" with who the other side has proved to be, "no_identity" with the reason, "disabled", "opaque". */
+const TLS = ["tls", "no_tls_reason", "client_id", "server_id"];
+const REQUEST = ["direction", "authority", ...TARGET, ...TLS, ...DST];
+const TCP = ["direction", "peer", "authority", ...TARGET, ...TLS, ...DST];
+
+/** Linkerd's: the document about the port, and the one that decided. */
+const SRV = ["srv_group", "srv_kind", "srv_name", "srv_port"];
+const AUTHZ = [...SRV, "authz_group", "authz_kind", "authz_name", "tls", "client_id"];
+const RATE_LIMIT = [...SRV, "ratelimit_group", "ratelimit_kind", "ratelimit_name", "scope", "tls", "client_id"];
+
+/** What became of calls by the policy. */
+export interface AuthzFamilies {
+  readonly allowed: Family<Counter>;
+  readonly denied: Family<Counter>;
+  readonly audited: Family<Counter>;
+}
 
 export class ProxyMetrics {
   readonly registry: MetricsRegistry;
@@ -47,9 +61,15 @@ export class ProxyMetrics {
   readonly detectSeconds: Record<Direction, Family<Histogram>>;
   /** Of byte streams. */
   readonly durations: Family<Histogram>;
+  readonly tlsHandshakes: Family<Counter>;
+  readonly tlsFailures: Family<Counter>;
   readonly retries: Counter;
   readonly balancerEndpoints: Family<Gauge>;
   readonly queueLength: Family<Gauge>;
+  readonly authz: { readonly http: AuthzFamilies; readonly tcp: AuthzFamilies };
+  /** Byte streams and tunnels that were cut because the policy has changed. */
+  readonly authzTerminated: Family<Counter>;
+  readonly rateLimited: Family<Counter>;
   readonly #tcpOpen: Family<Counter>;
   readonly #tcpOpenNow: Family<Gauge>;
   readonly #tcpClose: Family<Counter>;
@@ -107,6 +127,16 @@ export class ProxyMetrics {
       labelNames: REQUEST,
       bounds: DURATION_BUCKETS_MS,
     });
+    this.tlsHandshakes = registry.counter({
+      name: "heddle_tls_handshakes_total",
+      help: "Handshakes of mutual TLS with other sidecars that were finished.",
+      labelNames: ["direction", "resumed"],
+    });
+    this.tlsFailures = registry.counter({
+      name: "heddle_tls_handshake_failures_total",
+      help: "Connections refused or lost for want of mutual TLS, by reason.",
+      labelNames: ["direction", "reason"],
+    });
     this.retries = registry
       .counter({
         name: "heddle_redispatch_total",
@@ -124,6 +154,28 @@ export class ProxyMetrics {
       name: "outbound_http_balancer_queue_length",
       help: "Requests waiting for an endpoint.",
       labelNames: ["direction", "backend"],
+    });
+    const authz = (name: string, help: string): Family<Counter> => registry.counter({ name, help, labelNames: AUTHZ });
+    this.authz = {
+      http: {
+        allowed: authz("inbound_http_authz_allow_total", "Requests that a policy let pass."),
+        denied: authz("inbound_http_authz_deny_total", "Requests that a policy refused."),
+        audited: authz("inbound_http_authz_audit_total", "Requests that a rule marked, or would have refused."),
+      },
+      tcp: {
+        allowed: authz("inbound_tcp_authz_allow_total", "Byte streams that a policy let pass."),
+        denied: authz("inbound_tcp_authz_deny_total", "Byte streams that a policy refused."),
+        audited: authz("inbound_tcp_authz_audit_total", "Byte streams that a rule marked, or would have refused."),
+      },
+    };
+    this.authzTerminated = authz(
+      "inbound_tcp_authz_terminate_total",
+      "Byte streams and tunnels cut because a changed policy refuses them.",
+    );
+    this.rateLimited = registry.counter({
+      name: "inbound_http_local_ratelimit_total",
+      help: "Requests refused because there were too many.",
+      labelNames: RATE_LIMIT,
     });
     const tcp = (name: string, help: string, labelNames = TCP): Family<Counter> =>
       registry.counter({ name, help, labelNames });
@@ -148,11 +200,16 @@ export class ProxyMetrics {
     return meter;
   }
 
-  /** The meter is not used for new connections any more; those it has are counted to their end. Then the lease ends. */
-  forget(meter: TcpMeter, lease: Lease): void {
+  /**
+   * The meter is not used for new connections any more once those that it has are closed. Then the lease ends.
+   *
+   * @param then called after that
+   */
+  forget(meter: TcpMeter, lease: Lease, then?: () => void): void {
     meter.whenUnused(() => {
       this.#meters.delete(meter);
       lease.end();
+      then?.();
     });
   }
 
@@ -231,7 +288,6 @@ export class TcpMeter {
 
 /** Resolved handles of one endpoint: one array look-up per answer. */
 export class EndpointMetrics {
-  readonly requests: Counter;
   readonly #metrics: ProxyMetrics;
   readonly #labels: Labels;
   readonly #lease: Lease | undefined;
@@ -239,13 +295,18 @@ export class EndpointMetrics {
   /** Of answers with status 200, as nearly all of gRPC are. */
   readonly #byGrpcStatus: (Counter | undefined)[] = [];
   readonly #latencyByStatus: (Histogram | undefined)[] = [];
+  #requests: Counter | undefined;
   #durations: Histogram | undefined;
 
   constructor(metrics: ProxyMetrics, labels: Labels, lease: Lease | undefined) {
     this.#metrics = metrics;
     this.#labels = labels;
     this.#lease = lease;
-    this.requests = metrics.requests.labels(labels, lease);
+  }
+
+  get requests(): Counter {
+    this.#requests ??= this.#metrics.requests.labels(this.#labels, this.#lease);
+    return this.#requests;
   }
 
   /** @param status of the answer, 200 to 999 */

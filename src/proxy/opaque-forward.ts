@@ -8,7 +8,7 @@ import type { ProxyContext } from "./context.ts";
 import { failureOf } from "./failure.ts";
 import { FarSide, type FarSideOwner } from "./far-side.ts";
 import type { Session } from "./listener.ts";
-import type { Direction } from "./metrics.ts";
+import type { Direction, EndpointMetrics } from "./metrics.ts";
 import type { OpaqueService } from "./serve.ts";
 
 /**
@@ -21,11 +21,20 @@ export const OPAQUE_IDLE_MS = 3_600_000;
 /** Looks at a byte stream during that time. A timer set anew for each chunk would cost more than the chunk. */
 const IDLE_LOOKS = 4;
 
-/** Joins each connection to an endpoint of `backend`, trying another while none has accepted. */
-export function forwardOpaque(backend: Backend, direction: Direction, context: ProxyContext): OpaqueService {
+/**
+ * Joins each connection to an endpoint of `backend`, trying another while none has accepted.
+ *
+ * @param metrics where they are counted; undefined: with the endpoint
+ */
+export function forwardOpaque(
+  backend: Backend,
+  direction: Direction,
+  context: ProxyContext,
+  metrics?: EndpointMetrics,
+): OpaqueService {
   return {
     serve: (connection, first, ended, ahead, done) =>
-      new OpaqueSession(backend, direction, context, connection, first, ended, ahead, done),
+      new OpaqueSession(backend, direction, context, metrics, connection, first, ended, ahead, done),
     dialAhead: (owner) => new FarSide(backend, context, owner),
   };
 }
@@ -48,6 +57,7 @@ const NOTHING = Buffer.alloc(0);
 class OpaqueSession implements Session, FarSideOwner {
   readonly #direction: Direction;
   readonly #context: ProxyContext;
+  readonly #metrics: EndpointMetrics | undefined;
   readonly #near: Connection;
   readonly #far: FarSide;
   readonly #done: () => void;
@@ -62,6 +72,7 @@ class OpaqueSession implements Session, FarSideOwner {
     backend: Backend,
     direction: Direction,
     context: ProxyContext,
+    metrics: EndpointMetrics | undefined,
     near: Connection,
     first: Buffer,
     ended: boolean,
@@ -70,6 +81,7 @@ class OpaqueSession implements Session, FarSideOwner {
   ) {
     this.#direction = direction;
     this.#context = context;
+    this.#metrics = metrics;
     this.#near = near;
     this.#done = done;
     this.#first = first;
@@ -163,7 +175,7 @@ class OpaqueSession implements Session, FarSideOwner {
     this.#over = true;
     this.#idle?.cancel();
     const { endpoint } = this.#far;
-    endpoint?.metrics.lasted(this.#context.clock.now() - this.#startedAt);
+    if (endpoint !== undefined) (this.#metrics ?? endpoint.metrics).lasted(this.#context.clock.now() - this.#startedAt);
     this.#far.release();
     this.#done();
   }

@@ -15,6 +15,7 @@ import { forwardOpaque, refuseOpaque } from "./opaque-forward.ts";
 import type { Resolution, Services } from "./outbound/services.ts";
 import { NamedTarget } from "./outbound/target.ts";
 import { type OpaqueService, serveDetected } from "./serve.ts";
+import { localLabels } from "./tls/labels.ts";
 
 const NOTHING = Buffer.alloc(0);
 
@@ -65,7 +66,7 @@ function open(
     address,
     shared: context.config.workers > 1,
     serve,
-    meter: metrics.tcp({ direction: "outbound", peer: "src", tls: "disabled" }),
+    meter: metrics.tcp({ direction: "outbound", peer: "src", ...localLabels(context.security !== undefined) }),
     onOverflow: () => metrics.tcpErrors.outbound.labels({ direction: "outbound", error: "overflow" }).inc(),
   });
 }

@@ -2,6 +2,7 @@
 import type { Discovery } from "../model/discovery.ts";
 import { type Clock, systemClock } from "../net/clock.ts";
 import type { CredentialSource } from "../net/credentials.ts";
+import { compilePolicy } from "../policy/policy.ts";
 import { exposition, mergeSnapshots, staleSeries } from "../telemetry/exposition.ts";
 import { Logger, type LogLevel } from "../telemetry/log.ts";
 import { MetricsRegistry } from "../telemetry/metrics.ts";
@@ -12,6 +13,7 @@ import type { ProxyConfig, SocketAddress } from "./config.ts";
 import type { IdentityClient } from "./identity/identity-client.ts";
 import { processMetrics } from "./metrics.ts";
 import { needsPolicy } from "./policy-source.ts";
+import type { TrafficIdentity } from "./traffic.ts";
 
 export interface RunningProxy {
   readonly addresses: TrafficAddresses & { readonly admin: SocketAddress };
@@ -31,10 +33,15 @@ export interface RunningProxy {
  * Starts a sidecar; resolves when all its listeners accept.
  *
  * @param clock not that of further workers, which have the machine's
+ * @param credentials what it proves itself with, if they are not to be asked for as the configuration says
  * @throws ListenError if one of them cannot be opened; nothing stays open then
  */
-export async function startProxy(config: ProxyConfig, clock: Clock = systemClock): Promise<RunningProxy> {
-  const proxy = new Proxy(config, clock);
+export async function startProxy(
+  config: ProxyConfig,
+  clock: Clock = systemClock,
+  credentials?: CredentialSource,
+): Promise<RunningProxy> {
+  const proxy = new Proxy(config, clock, credentials);
   try {
     await proxy.open();
   } catch (error) {
@@ -54,6 +61,8 @@ class Proxy implements RunningProxy {
   readonly #metrics = new MetricsRegistry();
   readonly #requestShutdown: () => void;
   readonly #refuseIdentity: (reason: string) => void;
+  /** Given by whoever starts it; else asked for. */
+  readonly #given: CredentialSource | undefined;
   #carrier: Carrier | undefined;
   #xds: XdsClient | undefined;
   #identity: IdentityClient | undefined;
@@ -66,8 +75,9 @@ class Proxy implements RunningProxy {
   #drained: Promise<void> | undefined;
   #closed = false;
 
-  constructor(config: ProxyConfig, clock: Clock) {
+  constructor(config: ProxyConfig, clock: Clock, given: CredentialSource | undefined) {
     this.#config = config;
+    this.#given = given;
     this.#clock = clock;
     this.#logger = new Logger({ level: config.logLevel, format: config.logFormat, sink: process.stderr });
     processMetrics(this.#metrics);
@@ -134,7 +144,11 @@ class Proxy implements RunningProxy {
 
   /** The modules of what is not wanted are not loaded: the memory of an idle sidecar is counted. */
   async #carry(discovery: Discovery, credentials: CredentialSource | undefined): Promise<Carrier> {
-    const options = { config: this.#config, clock: this.#clock, logger: this.#logger, discovery, credentials };
+    const identity: TrafficIdentity | undefined = credentials && {
+      credentials,
+      ticketSecret: crypto.getRandomValues(new Uint8Array(32)),
+    };
+    const options = { config: this.#config, clock: this.#clock, logger: this.#logger, discovery, identity };
     if (this.#config.workers === 1) return (await import("./traffic.ts")).Traffic.open(options);
     return (await import("./workers/workers.ts")).Workers.open(options);
   }
@@ -157,7 +171,7 @@ class Proxy implements RunningProxy {
 
   async #credentials(): Promise<CredentialSource | undefined> {
     const { identity, control } = this.#config;
-    if (identity === undefined || control === undefined) return undefined;
+    if (this.#given !== undefined || identity === undefined || control === undefined) return this.#given;
     const { openIdentity } = await import("./identity/identity.ts");
     this.#identity = openIdentity({
       config: this.#config,
@@ -172,7 +186,7 @@ class Proxy implements RunningProxy {
   }
 
   #discovery(admin: SocketAddress): Discovery {
-    const { control, workload, namespace, service } = this.#config;
+    const { control, workload, namespace, service, inbound } = this.#config;
     if (control === undefined) {
       this.#discovered = true;
       return nothing;
@@ -183,6 +197,7 @@ class Proxy implements RunningProxy {
       logger: this.#logger,
       clock: this.#clock,
       random: Math.random,
+      checkPolicy: (policy) => inbound.forEach(({ port }) => compilePolicy(policy, port)),
     });
     this.#xds.onConnectionChange = (connected) => (this.#discovered ||= connected);
     if (needsPolicy(this.#config)) {

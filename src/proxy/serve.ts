@@ -1,7 +1,8 @@
 /** What becomes of an accepted connection: looked at if need be, then HTTP, or bytes passed through, or refused. */
 import type { Timer } from "../net/clock.ts";
 import type { Connection } from "../net/connection.ts";
-import { type Detection, detectProtocol, isGreeting } from "../protocol/detect.ts";
+import { HANDSHAKE_TIMEOUT_MS } from "../net/handshake-error.ts";
+import { classify, classifyTls, type Detection, detectProtocol, isGreeting } from "../protocol/detect.ts";
 import type { ProxyContext } from "./context.ts";
 import type { FarSide, FarSideOwner } from "./far-side.ts";
 import { type HttpContext, serveHttp } from "./http-session.ts";
@@ -41,12 +42,37 @@ export interface OpaqueService {
    */
   serve(connection: Connection, first: Buffer, ended: boolean, ahead: FarSide | undefined, done: () => void): Session;
   /** Looks for a far side before it is known whether one is needed; undefined if there is none to be had. */
-  dialAhead(owner: FarSideOwner): FarSide | undefined;
+  dialAhead(owner: FarSideOwner, connection: Connection): FarSide | undefined;
+}
+
+/** Where the mesh comes in by TLS: what becomes of a connection that begins with it, or does not. */
+export interface TlsDoor {
+  /** Without TLS of the mesh nobody comes in. */
+  readonly strict: boolean;
+  /** Nothing but TLS is looked for: whatever else it is, it is passed through. */
+  readonly opaque: boolean;
+  /**
+   * A TLS record has come.
+   *
+   * @param foreign serves it, with all that was read by then, as TLS that is none of the mesh's business
+   */
+  enter(
+    connection: Connection,
+    first: Buffer,
+    ended: boolean,
+    foreign: (first: Buffer, ended: boolean) => Session,
+    done: () => void,
+  ): Session;
+  /** It is something else, or nothing within the time, and is let in. @param tls it is TLS with the application */
+  admit(connection: Connection, tls: boolean): void;
+  /** The same where nothing else is let in. */
+  refuse(connection: Connection, timedOut: boolean, done: () => void): Session;
 }
 
 /**
  * Detects the protocol and serves accordingly.
  *
+ * @param door looks at it first
  * @param opaque what to do with bytes that are not HTTP; undefined: there is nothing but HTTP here, so whoever does not
  *   speak it is told so in HTTP, but for TLS and request lines of other protocols, where that would be read as noise
  */
@@ -57,8 +83,9 @@ export function serveDetected(
   http: HttpContext,
   opaque: OpaqueService | undefined,
   done: () => void,
+  door?: TlsDoor,
 ): Session {
-  return new DetectingSession(connection, direction, context, http, opaque, done);
+  return new DetectingSession(connection, direction, context, http, opaque, done, door);
 }
 
 /**
@@ -72,6 +99,7 @@ class DetectingSession implements Session, FarSideOwner {
   readonly #http: HttpContext;
   readonly #opaque: OpaqueService | undefined;
   readonly #done: () => void;
+  readonly #door: TlsDoor | undefined;
   readonly #startedAt: number;
   #serverSpoke: (() => void) | undefined;
   #aheadTimer: Timer | undefined;
@@ -89,6 +117,7 @@ class DetectingSession implements Session, FarSideOwner {
     http: HttpContext,
     opaque: OpaqueService | undefined,
     done: () => void,
+    door: TlsDoor | undefined,
   ) {
     const { clock } = context;
     this.#connection = connection;
@@ -97,18 +126,22 @@ class DetectingSession implements Session, FarSideOwner {
     this.#http = http;
     this.#opaque = opaque;
     this.#done = done;
+    this.#door = door;
     this.#startedAt = clock.now();
-    const timeoutMs = opaque === undefined ? FIRST_BYTES_TIMEOUT_MS : DETECT_TIMEOUT_MS;
+    const strict = door?.strict === true;
+    const timeoutMs = strict ? HANDSHAKE_TIMEOUT_MS : opaque === undefined ? FIRST_BYTES_TIMEOUT_MS : DETECT_TIMEOUT_MS;
     const onClose = (): void => {
       this.#settle();
       this.#ahead?.giveUp();
       this.#lastCall?.cancel();
       done();
     };
-    this.#serverSpoke = detectProtocol(connection, { timeoutMs, clock, onClose }, (detection) =>
+    const looksFor = strict || door?.opaque === true ? classifyTls : classify;
+    this.#serverSpoke = detectProtocol(connection, { timeoutMs, clock, onClose, classify: looksFor }, (detection) =>
       this.#decide(detection),
     );
-    if (opaque === undefined) return;
+    // Nobody hears from the server before he has said who he is.
+    if (opaque === undefined || strict) return;
     // After the poll for input: the caller's bytes may be here, and only we were busy for so long.
     this.#aheadTimer = clock.after(LISTEN_AHEAD_MS, () => setImmediate(() => this.#listenAhead()));
   }
@@ -136,7 +169,7 @@ class DetectingSession implements Session, FarSideOwner {
   onFailed(): void {}
 
   #listenAhead(): void {
-    if (!this.#over) this.#ahead = this.#opaque?.dialAhead(this);
+    if (!this.#over) this.#ahead = this.#opaque?.dialAhead(this, this.#connection);
   }
 
   #settle(): void {
@@ -147,37 +180,70 @@ class DetectingSession implements Session, FarSideOwner {
     this.#serverSpoke = undefined;
   }
 
-  #decide({ protocol, timedOut, first, ended }: Detection): void {
-    const { metrics, clock } = this.#context;
-    const direction = this.#direction;
+  #decide(detection: Detection): void {
+    const door = this.#door;
+    const { protocol, timedOut, first, ended } = detection;
     this.#settle();
-    const result = timedOut ? "read_timeout" : RESULTS[protocol];
-    metrics.detections[direction].labels({ direction, result }).inc();
-    metrics.detectSeconds[direction].labels({ direction }).observe((clock.now() - this.#startedAt) / 1_000);
-    const lastCall = this.#lastCall;
-    lastCall?.cancel();
+    if (door === undefined || (protocol !== "tls" && !door.strict)) {
+      door?.admit(this.#connection, false);
+      this.#serveAs(detection);
+      return;
+    }
+    this.#ahead?.giveUp();
+    const foreign = (bytes: Buffer, over: boolean): Session => {
+      door.admit(this.#connection, true);
+      this.#ahead = undefined;
+      return this.#serveAs({ protocol: "tls", timedOut: false, first: bytes, ended: over });
+    };
+    this.#session =
+      protocol === "tls"
+        ? door.enter(this.#connection, first, ended, foreign, this.#done)
+        : door.refuse(this.#connection, timedOut, this.#done);
+    this.#lastCalled();
+  }
+
+  #serveAs({ protocol, timedOut, first, ended }: Detection): Session {
+    if (this.#door?.opaque !== true) this.#count(protocol, timedOut);
     if (protocol === "http1" || protocol === "http2") {
       this.#ahead?.giveUp();
-      this.#serve(protocol, first, ended);
+      this.#session = this.#serve(protocol, first, ended);
     } else if (this.#opaque !== undefined) {
       this.#session = this.#opaque.serve(this.#connection, first, ended, this.#ahead, this.#done);
     } else if (first.length === 0) {
-      this.#close();
+      this.#session = this.#close();
     } else {
-      this.#refuse(protocol, first, ended);
+      this.#session = this.#refuse(protocol, first, ended);
     }
-    if (lastCall !== undefined) this.#session?.shutdown();
+    this.#lastCalled();
+    return this.#session;
   }
 
-  #serve(version: "http1" | "http2", first: Buffer, ended: boolean): void {
+  /** A shutdown was asked for meanwhile. */
+  #lastCalled(): void {
+    const lastCall = this.#lastCall;
+    if (lastCall === undefined) return;
+    lastCall.cancel();
+    this.#session?.shutdown();
+  }
+
+  #count(protocol: Detection["protocol"], timedOut: boolean): void {
+    const { metrics, clock } = this.#context;
+    const direction = this.#direction;
+    const result = timedOut ? "read_timeout" : RESULTS[protocol];
+    metrics.detections[direction].labels({ direction, result }).inc();
+    metrics.detectSeconds[direction].labels({ direction }).observe((clock.now() - this.#startedAt) / 1_000);
+  }
+
+  #serve(version: "http1" | "http2", first: Buffer, ended: boolean): Session {
     const codec = serveHttp(this.#connection, version, this.#http, this.#done);
     this.#session = codec;
     codec.onData(first);
     if (ended) codec.onEnd();
     this.#connection.resume();
+    return codec;
   }
 
-  #refuse(protocol: Detection["protocol"], first: Buffer, ended: boolean): void {
+  #refuse(protocol: Detection["protocol"], first: Buffer, ended: boolean): Session {
     const { metrics, logger } = this.#context;
     metrics.tcpErrors[this.#direction].labels({ direction: this.#direction, error: "not_http" }).inc();
     logger.warn("a connection does not speak HTTP", {
@@ -186,13 +252,16 @@ class DetectingSession implements Session, FarSideOwner {
       found: protocol === "tls" ? "TLS" : first.subarray(0, 16).toString("latin1"),
     });
     // The codec says what is wrong with it.
-    if (protocol === "opaque" && !OTHER_PROTOCOL.test(first.toString("latin1"))) this.#serve("http1", first, ended);
-    else this.#close();
+    if (protocol === "opaque" && !OTHER_PROTOCOL.test(first.toString("latin1"))) {
+      return this.#serve("http1", first, ended);
+    }
+    return this.#close();
   }
 
-  #close(): void {
+  #close(): Session {
     this.#connection.handler = { onData() {}, onEnd() {}, onDrain() {}, onClose: this.#done };
     this.#connection.destroy();
+    return { shutdown() {}, destroy() {} };
   }
 }
 

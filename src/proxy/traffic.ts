@@ -1,26 +1,34 @@
 /** The traffic of a sidecar, as far as one thread carries it: its listeners, and the services that they route to. */
 import type { Discovery } from "../model/discovery.ts";
+import { tlsModeOf } from "../model/inbound-policy.ts";
 import type { Clock } from "../net/clock.ts";
 import type { CredentialSource } from "../net/credentials.ts";
 import type { Logger, LogLevel } from "../telemetry/log.ts";
 import type { FamilySnapshot, StaleSeries } from "../telemetry/metrics.ts";
 import type { Carrier, TrafficAddresses } from "./carrier.ts";
 import type { ProxyConfig } from "./config.ts";
-import { ProxyContext } from "./context.ts";
+import { type MeshSecurity, ProxyContext } from "./context.ts";
 import { type Inbound, openInbound } from "./inbound.ts";
 import type { Listener } from "./listener.ts";
 import { ProxyMetrics } from "./metrics.ts";
 import { openByHost, openUpstream, outboundBackend } from "./outbound.ts";
 import { Services } from "./outbound/services.ts";
-import { DiscoveredPolicy, needsPolicy, openPolicySource } from "./policy-source.ts";
+import { DiscoveredPolicy, needsPolicy, openPolicySource, type PolicySource } from "./policy-source.ts";
+
+/** What makes a sidecar one that proves who it is, and asks the same of others. */
+export interface TrafficIdentity {
+  readonly credentials: CredentialSource;
+  /** 32 random bytes, the same in all threads: a TLS session begun in one is resumed in another. */
+  readonly ticketSecret: Uint8Array;
+}
 
 export interface TrafficOptions {
   readonly config: ProxyConfig;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly discovery: Discovery;
-  /** undefined: this sidecar has no identity. */
-  readonly credentials: CredentialSource | undefined;
+  /** undefined: everything is spoken in plain. */
+  readonly identity?: TrafficIdentity | undefined;
 }
 
 export class Traffic implements Carrier {
@@ -31,11 +39,14 @@ export class Traffic implements Carrier {
   readonly #upstreams: Listener[] = [];
   #outbound: Listener | undefined;
 
-  private constructor({ config, clock, logger, discovery }: TrafficOptions) {
-    this.#policy = needsPolicy(config) ? new DiscoveredPolicy(discovery) : undefined;
-    const metrics = new ProxyMetrics(() => clock.now());
-    const policy = this.#policy ?? openPolicySource;
-    const context = new ProxyContext(config, clock, Math.random, metrics, logger, policy);
+  private constructor(
+    { config, clock, logger, discovery }: TrafficOptions,
+    policy: DiscoveredPolicy | undefined,
+    metrics: ProxyMetrics,
+    security: MeshSecurity | undefined,
+  ) {
+    this.#policy = policy;
+    const context = new ProxyContext(config, clock, Math.random, metrics, logger, policy ?? openPolicySource, security);
     this.#context = context;
     this.#services = new Services({
       clock,
@@ -52,7 +63,10 @@ export class Traffic implements Carrier {
    * @throws ListenError if one of them cannot be opened; nothing stays open then
    */
   static async open(options: TrafficOptions): Promise<Traffic> {
-    const traffic = new Traffic(options);
+    const metrics = new ProxyMetrics(() => options.clock.now());
+    const policy = needsPolicy(options.config) ? new DiscoveredPolicy(options.discovery) : undefined;
+    const security = await securityOf(options, policy ?? openPolicySource, metrics);
+    const traffic = new Traffic(options, policy, metrics, security);
     try {
       await traffic.#open();
     } catch (error) {
@@ -106,8 +120,12 @@ export class Traffic implements Carrier {
 
   close(): void {
     for (const listener of this.#listeners()) listener.destroy();
-    for (const { backend } of this.#inbound) backend.destroy();
+    for (const { backend, guard } of this.#inbound) {
+      backend.destroy();
+      guard.close();
+    }
     this.#services.destroy();
+    this.#context.security?.tls.close();
     this.#policy?.close();
   }
 
@@ -139,4 +157,18 @@ export class Traffic implements Carrier {
       queueLength.labels(labels).value = backend.queued;
     }
   }
+}
+
+/** What has to do with TLS is only loaded where there is an identity: the memory of an idle sidecar is counted. */
+async function securityOf(
+  options: TrafficOptions,
+  policy: PolicySource,
+  metrics: ProxyMetrics,
+): Promise<MeshSecurity | undefined> {
+  if (options.identity === undefined) return undefined;
+  const { MeshTls } = await import("./tls/mesh-tls.ts");
+  return {
+    tls: new MeshTls({ ...options, ...options.identity, metrics }),
+    tlsMode: (port) => tlsModeOf(policy.current, port),
+  };
 }

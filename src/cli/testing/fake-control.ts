@@ -1,7 +1,7 @@
 /** A control plane's HTTP API with fixed answers. */
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { EndpointRow, StatRow, WorkloadRow } from "../control-client.ts";
+import type { EdgeRow, EndpointRow, StatRow, WorkloadRow } from "../control-client.ts";
 
 export interface FakeRequest {
   readonly method: string;
@@ -84,6 +84,27 @@ export const STAT_ROWS: readonly StatRow[] = [
     failures: 4,
   },
   { ...idle, namespace: "default", kind: "service", name: "price-grpc", meshed: { ready: 0, total: 2 } },
+];
+
+export const EDGE_ROWS: readonly EdgeRow[] = [
+  {
+    src: "gateway",
+    src_namespace: "default",
+    dst: "price",
+    dst_namespace: "shop",
+    client_id: "gateway.default.serviceaccount.identity.linkerd.cluster.local",
+    server_id: "price.batch.shop.serviceaccount.identity.linkerd.cluster.local",
+    no_tls_reason: "",
+  },
+  {
+    src: "keyboard",
+    src_namespace: "default",
+    dst: "legacy",
+    dst_namespace: "default",
+    client_id: "",
+    server_id: "",
+    no_tls_reason: "not_provided_by_service_discovery",
+  },
 ];
 
 const endpoint: EndpointRow = {

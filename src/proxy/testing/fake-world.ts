@@ -100,6 +100,8 @@ export class FakeWorld {
       protocol: this.#options.protocol ?? "http",
       metrics: this.metrics.endpoint(labels),
       meter: this.metrics.tcp(labels),
+      dial: () => () => {},
+      believed: true,
       http1: this.#pool(endpoint, "http1"),
       http2: this.#pool(endpoint, "http2"),
       tunnels: this.#pool(endpoint, "tunnels"),

@@ -4,6 +4,14 @@ import type { ServiceView } from "../../model/mesh.ts";
 import type { Credentials } from "../../net/credentials.ts";
 import type { LogLevel } from "../../telemetry/log.ts";
 import type { FamilySnapshot, StaleSeries } from "../../telemetry/metrics.ts";
+import type { ProxyConfig } from "../config.ts";
+
+/** What a worker is started with. */
+export interface WorkerStart {
+  readonly config: ProxyConfig;
+  /** undefined: the sidecar has no identity. */
+  readonly ticketSecret: Uint8Array | undefined;
+}
 
 /** What is answered, when it is done, by a `done` with the same id. */
 export type Task = "ping" | "report" | "drainInbound" | "drainOutbound";

@@ -3,18 +3,18 @@ import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 
 import { systemClock } from "../../net/clock.ts";
 import { Logger } from "../../telemetry/log.ts";
-import type { ProxyConfig } from "../config.ts";
 import { ListenError } from "../listener.ts";
 import { Traffic } from "../traffic.ts";
 import { RelayedCredentials } from "./credentials-relay.ts";
-import type { FromWorker, Report, Task, ToWorker } from "./messages.ts";
+import type { FromWorker, Report, Task, ToWorker, WorkerStart } from "./messages.ts";
 import { RelayedDiscovery } from "./relay.ts";
 
 const port = parentPort as MessagePort;
-const config = workerData as ProxyConfig;
+const { config, ticketSecret } = workerData as WorkerStart;
 const logger = new Logger({ level: config.logLevel, format: config.logFormat, sink: process.stderr });
 const discovery = new RelayedDiscovery(post);
-const credentials = config.identity === undefined ? undefined : new RelayedCredentials(post);
+const credentials = ticketSecret && new RelayedCredentials(post);
+const identity = credentials && { credentials, ticketSecret };
 
 function post(message: FromWorker): void {
   port.postMessage(message);
@@ -33,7 +33,7 @@ async function perform(task: Task, traffic: Traffic): Promise<Report | undefined
 }
 
 try {
-  const traffic = await Traffic.open({ config, clock: systemClock, logger, discovery, credentials });
+  const traffic = await Traffic.open({ config, clock: systemClock, logger, discovery, identity });
   port.on("message", (message: ToWorker) => {
     if (message.kind === "logLevel") traffic.setLogLevel(message.level);
     else if (message.kind === "drop") traffic.drop(message.stale);

@@ -25,7 +25,7 @@ import { WorkerMetrics } from "../metrics.ts";
 import type { TrafficOptions } from "../traffic.ts";
 import { reserveAddresses } from "./addresses.ts";
 import { CredentialsRelay } from "./credentials-relay.ts";
-import type { FromWorker, Task, ToWorker } from "./messages.ts";
+import type { FromWorker, Task, ToWorker, WorkerStart } from "./messages.ts";
 import { DiscoveryRelay } from "./relay.ts";
 
 /** Milliseconds that a worker may take to answer. Prometheus waits for 10,000. */
@@ -142,19 +142,15 @@ class Thread {
   #failure: unknown;
   #closed = false;
 
-  constructor(number: number, { config, discovery, credentials }: TrafficOptions) {
+  constructor(number: number, { config, discovery, identity }: TrafficOptions) {
     this.#number = number;
     this.opened = this.#opening.promise;
+    const start: WorkerStart = { config: withoutSecrets(config), ticketSecret: identity?.ticketSecret };
     // This file is .ts as it is written, and .js in the published package.
     const entry = new URL(`./thread${extname(import.meta.url)}`, import.meta.url);
-    this.#worker = new Worker(entry, {
-      workerData: withoutSecrets(config),
-      name: `worker-${number}`,
-      env: environment(),
-    });
+    this.#worker = new Worker(entry, { workerData: start, name: `worker-${number}`, env: environment() });
     this.#relay = new DiscoveryRelay(discovery, (message) => this.post(message));
-    this.#credentials =
-      credentials === undefined ? undefined : new CredentialsRelay(credentials, (message) => this.post(message));
+    this.#credentials = identity && new CredentialsRelay(identity.credentials, (message) => this.post(message));
     this.#worker.on("message", (message: FromWorker) => this.#received(message));
     // Thrown only at its exit, which always follows: what is thrown from here may get lost.
     this.#worker.on("error", (error) => (this.#failure = error));
