@@ -64,6 +64,10 @@ export class Connection {
   whenClosed: ((error: Error | undefined) => void) | undefined;
   /** FIN was asked for with `end`. */
   ended = false;
+  /** The SPIFFE id that the peer has proved by TLS, "" if it has proved none. */
+  peerIdentity = "";
+  /** The server name that the peer has asked for by TLS, whether that was for us or is the application's; else "". */
+  sni = "";
 
   readonly #socket: net.Socket;
   readonly #unix: boolean;
@@ -100,6 +104,11 @@ export class Connection {
   /** 0 as {@link remoteAddress} is "". */
   get remotePort(): number {
     return this.#socket.remotePort ?? 0;
+  }
+
+  /** Where the peer has connected to; "" as {@link remoteAddress} is. */
+  get localAddress(): string {
+    return this.#socket.localAddress ?? "";
   }
 
   /** Bytes accepted by `write` that the kernel has not taken yet. */

@@ -5,6 +5,9 @@
 import type { BackendPolicy } from "../model/backend-policy.ts";
 import type { Endpoint } from "../model/endpoint.ts";
 import { Application } from "./application.ts";
+import { Guard } from "./authz/guard.ts";
+import { guardBytes } from "./authz/guarded-bytes.ts";
+import { GuardedService } from "./authz/guarded-service.ts";
 import type { Backend } from "./backend.ts";
 import type { InboundConfig } from "./config.ts";
 import type { ProxyContext } from "./context.ts";
@@ -29,6 +32,7 @@ export interface Inbound {
   readonly config: InboundConfig;
   readonly listener: Listener;
   readonly backend: Backend;
+  readonly guard: Guard;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -57,14 +61,22 @@ export async function openInbound(config: InboundConfig, context: ProxyContext):
     labels: () => ({}),
   });
   backend.update(INBOUND_POLICY, [application]);
+  const guard = new Guard(config, context);
   const http: HttpContext = {
     speaker: { direction: "inbound", workload: context.workload },
     metrics,
     logger,
     clock,
     service: new Application(new GrpcDeadlines(backend, clock)),
+    guard: {
+      get open() {
+        return guard.open;
+      },
+      serviceFor: (connection) =>
+        new Application(new GrpcDeadlines(new GuardedService(guard, connection, backend), clock)),
+    },
   };
-  const opaque = forwardOpaque(backend, "inbound", context);
+  const opaque = guardBytes(guard, forwardOpaque(backend, "inbound", context));
   const listener = await Listener.open({
     address: config.listen,
     shared: context.config.workers > 1,
@@ -75,5 +87,5 @@ export async function openInbound(config: InboundConfig, context: ProxyContext):
         ? opaque.serve(connection, NOTHING, false, undefined, done)
         : serveDetected(connection, "inbound", context, http, config.protocol === "detect" ? opaque : undefined, done),
   });
-  return { config, listener, backend };
+  return { config, listener, backend, guard };
 }

@@ -106,7 +106,10 @@ export class Traffic implements Carrier {
 
   close(): void {
     for (const listener of this.#listeners()) listener.destroy();
-    for (const { backend } of this.#inbound) backend.destroy();
+    for (const { backend, guard } of this.#inbound) {
+      backend.destroy();
+      guard.close();
+    }
     this.#services.destroy();
     this.#policy?.close();
   }
