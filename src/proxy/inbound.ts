@@ -9,11 +9,11 @@ import { Guard } from "./authz/guard.ts";
 import { guardBytes } from "./authz/guarded-bytes.ts";
 import { GuardedService } from "./authz/guarded-service.ts";
 import type { Backend } from "./backend.ts";
-import type { InboundConfig } from "./config.ts";
+import type { InboundConfig, SocketAddress } from "./config.ts";
 import type { ProxyContext } from "./context.ts";
 import { GrpcDeadlines } from "./grpc-deadline.ts";
 import type { HttpContext } from "./http-session.ts";
-import { Listener } from "./listener.ts";
+import { Listener, type ListenerOptions } from "./listener.ts";
 import { forwardOpaque } from "./opaque-forward.ts";
 import { serveDetected } from "./serve.ts";
 
@@ -28,17 +28,38 @@ export const INBOUND_POLICY: BackendPolicy = {
   failfastTimeoutMs: 1_000,
 };
 
-export interface Inbound {
-  readonly config: InboundConfig;
-  readonly listener: Listener;
+/** One port of the application, however its callers come in. */
+export interface InboundPort {
   readonly backend: Backend;
   readonly guard: Guard;
+  readonly serve: ListenerOptions["serve"];
+}
+
+export interface Inbound extends InboundPort {
+  readonly config: InboundConfig;
+  readonly listener: Listener;
 }
 
 const NOTHING = Buffer.alloc(0);
 
 /** Opens one inbound listener. @throws ListenError */
 export async function openInbound(config: InboundConfig, context: ProxyContext): Promise<Inbound> {
+  const port = inboundPort(config, context);
+  const listener = await Listener.open({ ...inboundListener(config.listen, context), serve: port.serve });
+  return { config, listener, ...port };
+}
+
+/** Options of every listener that the mesh calls. */
+export function inboundListener(address: SocketAddress, { config, metrics }: ProxyContext) {
+  return {
+    address,
+    shared: config.workers > 1,
+    meter: metrics.tcp({ direction: "inbound", peer: "src", tls: "disabled" }),
+    onOverflow: () => metrics.tcpErrors.inbound.labels({ direction: "inbound", error: "overflow" }).inc(),
+  };
+}
+
+export function inboundPort(config: Omit<InboundConfig, "listen">, context: ProxyContext): InboundPort {
   const { metrics, logger, clock } = context;
   const { target } = config;
   const where = "path" in target ? target.path : `${target.host}:${target.port}`;
@@ -77,15 +98,12 @@ export async function openInbound(config: InboundConfig, context: ProxyContext):
     },
   };
   const opaque = guardBytes(guard, forwardOpaque(backend, "inbound", context));
-  const listener = await Listener.open({
-    address: config.listen,
-    shared: context.config.workers > 1,
-    meter: metrics.tcp({ direction: "inbound", peer: "src", tls: "disabled" }),
-    onOverflow: () => metrics.tcpErrors.inbound.labels({ direction: "inbound", error: "overflow" }).inc(),
+  return {
+    backend,
+    guard,
     serve: (connection, done) =>
       config.protocol === "opaque"
         ? opaque.serve(connection, NOTHING, false, undefined, done)
         : serveDetected(connection, "inbound", context, http, config.protocol === "detect" ? opaque : undefined, done),
-  });
-  return { config, listener, backend, guard };
+  };
 }
