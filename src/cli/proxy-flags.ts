@@ -250,7 +250,10 @@ export function proxyCommandLine(config: ProxyConfig): string[] {
   return words;
 }
 
-function formatApplicationPort(entry: string, { target, service, port, protocol }: Omit<InboundConfig, "listen">): string {
+function formatApplicationPort(
+  entry: string,
+  { target, service, port, protocol }: Omit<InboundConfig, "listen">,
+): string {
   const to = "path" in target ? `unix:${target.path}` : formatAddress(target);
   return `${entry}=${to},service=${service},port=${port},protocol=${protocol}`;
 }

@@ -48,7 +48,8 @@ export function indexAddresses(mesh: Mesh): AddressIndex {
   for (const service of mesh.services) {
     for (const port of service.ports) {
       const key = portKey(service, port.port);
-      for (const address of service.addresses ?? []) add(address, port.port, { key, service, port, endpoint: undefined });
+      for (const address of service.addresses ?? [])
+        add(address, port.port, { key, service, port, endpoint: undefined });
     }
   }
   for (const service of mesh.services) {

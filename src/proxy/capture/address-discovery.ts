@@ -70,7 +70,8 @@ export class AddressDiscovery implements Discovery {
 
 /** The application of this workload without a sidecar in between. */
 function beside(endpoint: Endpoint, { target }: CapturedPort): Endpoint {
-  const where = "path" in target ? { address: "", port: 0, path: target.path } : { address: target.host, port: target.port };
+  const where =
+    "path" in target ? { address: "", port: 0, path: target.path } : { address: target.host, port: target.port };
   return { ...endpoint, ...where, meshed: false, identity: "" };
 }
 

@@ -148,7 +148,11 @@ class Thread {
     this.opened = this.#opening.promise;
     // This file is .ts as it is written, and .js in the published package.
     const entry = new URL(`./thread${extname(import.meta.url)}`, import.meta.url);
-    this.#worker = new Worker(entry, { workerData: withoutSecrets(config), name: `worker-${number}`, env: environment() });
+    this.#worker = new Worker(entry, {
+      workerData: withoutSecrets(config),
+      name: `worker-${number}`,
+      env: environment(),
+    });
     this.#relay = new DiscoveryRelay(discovery, (message) => this.post(message));
     this.#credentials =
       credentials === undefined ? undefined : new CredentialsRelay(credentials, (message) => this.post(message));
