@@ -137,6 +137,42 @@ export interface EndpointRow {
   readonly meshed: boolean;
 }
 
+interface CertificateAnswer {
+  /** SHA-256 in hexadecimal. */
+  readonly fingerprint: string;
+  readonly subject: string;
+  readonly notBefore: string;
+  readonly notAfter: string;
+}
+
+/** The certificate authority, and what each proxy goes by. Times are as in ISO 8601. */
+export interface IdentityAnswer {
+  readonly trustDomain: string;
+  /** "embedded" or "files". */
+  readonly source: string;
+  readonly leafLifetimeSeconds: number;
+  /** `retiring`: trusted until the rotation is complete. */
+  readonly roots: readonly (CertificateAnswer & { readonly pem: string; readonly retiring: boolean })[];
+  readonly issuer: CertificateAnswer;
+  readonly rotation: {
+    readonly phase: "trust" | "renew" | "retire";
+    readonly startedAt: string;
+    readonly waitingFor: readonly { readonly namespace: string; readonly workload: string; readonly lost: boolean }[];
+    /** The control plane was started a moment ago and waits for proxies to come back. */
+    readonly returning: boolean;
+  } | null;
+  readonly proxies: readonly {
+    readonly namespace: string;
+    readonly workload: string;
+    readonly identity: string;
+    readonly connected: boolean;
+    /** Fingerprints of the roots that it trusts, and of the certificate that signed its own; null: not known yet. */
+    readonly roots: readonly string[];
+    readonly issuer: string | null;
+    readonly notAfter: string | null;
+  }[];
+}
+
 /** What a supervisor tells about one instance that it runs. */
 export interface WorkloadRegistration extends Omit<Workload, "name" | "namespace"> {
   /** Its sidecar's admin and outbound listeners, as "ip:port". */
@@ -145,6 +181,13 @@ export interface WorkloadRegistration extends Omit<Workload, "name" | "namespace
   readonly upstreams?: readonly { readonly authority: string; readonly address: string }[];
   /** 5 to 3600: without a renewal for so long, the workload is forgotten. */
   readonly ttlSeconds: number;
+}
+
+/** Whom a join token is for. */
+export interface TokenSubject {
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly workload: string;
 }
 
 export interface WorkloadRow extends WorkloadRegistration {
@@ -242,6 +285,20 @@ export class ControlClient {
 
   async deregister(namespace: string, name: string): Promise<void> {
     await this.#request("DELETE", workloadPath(namespace, name));
+  }
+
+  /** A secret by which the sidecar of this workload gets its first certificate: good once, within ten minutes. */
+  async joinToken(subject: TokenSubject): Promise<string> {
+    return ((await this.#request("POST", "/api/v1/join-tokens", subject)) as { token: string }).token;
+  }
+
+  async identity(): Promise<IdentityAnswer> {
+    return (await this.#request("GET", "/api/v1/identity")) as IdentityAnswer;
+  }
+
+  /** Begins to change the issuer of certificates, and, unless `what` is "issuer", the root above it. */
+  async rotate(what: "all" | "issuer"): Promise<void> {
+    await this.#request("POST", "/api/v1/identity/rotation", { what });
   }
 
   /** Does it answer, and can it serve? Never rejects. */

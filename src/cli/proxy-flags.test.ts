@@ -25,11 +25,18 @@ function plainRecord<T>(model: { [Key in keyof T]: fc.Arbitrary<T[Key]> }): fc.A
 const label = fc.stringMatching(/^[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?$/);
 const address = plainRecord({ host: fc.constantFrom("127.0.0.1", "::1", "10.1.2.3"), port: fc.nat(65_535) });
 const port = fc.integer({ min: 1, max: 65_535 });
+const identity = plainRecord({
+  trustDomain: fc.array(label, { minLength: 1, maxLength: 3 }).map((labels) => labels.join(".")),
+  serviceAccount: label,
+  joinToken: fc.constant("token"),
+});
 const config: fc.Arbitrary<ProxyConfig> = plainRecord({
   workload: label,
   namespace: label,
   service: fc.oneof(fc.constant(""), label),
+  // Without a control plane there is nobody to prove anything to.
   control: fc.option(address, { nil: undefined }),
+  identity: fc.option(identity, { nil: undefined }),
   outbound: fc.option(address, { nil: undefined }),
   upstreams: fc.array(
     plainRecord({ authority: fc.tuple(label, port).map(([name, number]) => `${name}:${number}`), listen: address }),
@@ -48,7 +55,7 @@ const config: fc.Arbitrary<ProxyConfig> = plainRecord({
   logLevel: fc.constantFrom(...LOG_LEVELS),
   logFormat: fc.constantFrom("plain", "json"),
   shutdownGraceMs: fc.nat(3_600_000),
-});
+}).map((made) => (made.control === undefined ? { ...made, identity: undefined } : made));
 
 describe("the flags of a sidecar", () => {
   it("say any configuration, and are read as the same", () => {
@@ -56,7 +63,9 @@ describe("the flags of a sidecar", () => {
       fc.property(config, (wanted) => {
         const [command, ...words] = proxyCommandLine(wanted);
         assert.equal(command, "proxy");
-        assert.deepEqual(parseProxyFlags(parseArguments(proxy, words).flags as never), wanted);
+        assert.ok(!words.includes("token"));
+        const { flags } = parseArguments(proxy, words);
+        assert.deepEqual(parseProxyFlags(flags as never, wanted.identity?.joinToken), wanted);
       }),
     );
   });
@@ -67,6 +76,7 @@ describe("the flags of a sidecar", () => {
       namespace: "default",
       service: "price",
       control: undefined,
+      identity: undefined,
       outbound: undefined,
       upstreams: [],
       inbound: [
@@ -84,6 +94,19 @@ describe("the flags of a sidecar", () => {
       logFormat: "plain",
       shutdownGraceMs: 120_000,
     });
+  });
+
+  it("name the identity after the service, else after the workload, if there is a token", () => {
+    const read = (...words: string[]) => {
+      const { flags } = parseArguments(proxy, ["--workload", "price-1", "--xds", "127.0.0.1:1", ...words]);
+      return parseProxyFlags(flags as never, "a token").identity;
+    };
+    const trustDomain = "cluster.local";
+    assert.deepEqual(read(), { trustDomain, serviceAccount: "price-1", joinToken: "a token" });
+    assert.equal(read("--service", "price")?.serviceAccount, "price");
+    assert.equal(read("--service", "price", "--service-account", "other")?.serviceAccount, "other");
+    assert.equal(read("--identity-trust-domain", "mesh.test")?.trustDomain, "mesh.test");
+    assert.throws(() => read("--identity-trust-domain", "Mesh"), UsageError);
   });
 
   it("take the protocol from the service's port where none is given", () => {

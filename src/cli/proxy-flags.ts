@@ -1,4 +1,5 @@
 /** The flags of `heddle proxy`, both ways: a command line to a ProxyConfig, and a ProxyConfig to a command line. */
+import { DEFAULT_TRUST_DOMAIN } from "../model/identity.ts";
 import { defaultProtocol, OPAQUE_PORTS, PORT_PROTOCOLS, type PortProtocol, portProtocol } from "../model/service.ts";
 import type { InboundConfig, ProxyConfig, UpstreamConfig } from "../proxy/config.ts";
 import type { LogFormat, LogLevel } from "../telemetry/log.ts";
@@ -18,10 +19,14 @@ import {
   parsePort,
   parsePrivateAddress,
   parseTarget,
+  parseTrustDomain,
 } from "./values.ts";
 
 /** More threads than this gain nothing: each has its own connections and its own 18 MB. */
 const WORKERS_MAX = 64;
+
+/** The variable that has the join token: what is on the command line, everybody on the machine can read. */
+export const JOIN_TOKEN_VARIABLE = "HEDDLE_JOIN_TOKEN";
 
 /** For help texts. */
 export const DEFAULT_PROTOCOL = `opaque if the port is ${OPAQUE_PORTS.join(", ")}, else detect`;
@@ -33,6 +38,17 @@ export const PROXY_FLAGS = {
     type: "string",
     value: "NAME",
     help: "Service that the workload belongs to; none for a sidecar without an application",
+  },
+  "service-account": {
+    type: "string",
+    value: "NAME",
+    help: `Name in the certificate that the control plane gives for the token in ${JOIN_TOKEN_VARIABLE} (default: the service, else the workload); without a token there is no certificate`,
+  },
+  "identity-trust-domain": {
+    type: "string",
+    value: "DOMAIN",
+    default: DEFAULT_TRUST_DOMAIN,
+    help: "Trust domain of the mesh: what every identity in it begins with",
   },
   xds: { type: "string", value: "IP:PORT", help: "xDS address of the control plane; without it no service is known" },
   outbound: { type: "string", value: "IP:PORT", help: "Listener for calls to other services, routed by their Host" },
@@ -73,16 +89,23 @@ export const PROXY_FLAGS = {
   ...LOG_FLAGS,
 } as const;
 
-/** @throws UsageError naming the flag, what was found and what was expected */
-export function parseProxyFlags(flags: FlagValues<typeof PROXY_FLAGS>): ProxyConfig {
+/**
+ * @param joinToken what the variable {@link JOIN_TOKEN_VARIABLE} has; "" for a sidecar without an identity
+ * @throws UsageError naming the flag, what was found and what was expected
+ */
+export function parseProxyFlags(flags: FlagValues<typeof PROXY_FLAGS>, joinToken = ""): ProxyConfig {
   if (flags.workload === undefined)
     throw new UsageError("--workload is missing", "Say which instance this is: --workload price-1");
   const service = flags.service ?? "";
+  const workload = parseLabel("--workload", flags.workload);
+  const serviceAccount = parseLabel("--service-account", flags["service-account"] ?? (service || workload));
+  const trustDomain = parseTrustDomain("--identity-trust-domain", flags["identity-trust-domain"]);
   return {
-    workload: parseLabel("--workload", flags.workload),
+    workload,
     namespace: parseLabel("--namespace", flags.namespace),
     service: service === "" ? "" : parseLabel("--service", service),
     control: flags.xds === undefined ? undefined : parseAddress("--xds", flags.xds),
+    identity: joinToken === "" || flags.xds === undefined ? undefined : { trustDomain, serviceAccount, joinToken },
     outbound: flags.outbound === undefined ? undefined : parseAddress("--outbound", flags.outbound),
     upstreams: flags.upstream.map(parseUpstream),
     inbound: flags.inbound.map((text) => parseInbound(text, service)),
@@ -144,11 +167,15 @@ export function parseProtocol(flag: string, text: string): PortProtocol {
   throw new UsageError(`${flag}: expected one of ${PORT_PROTOCOLS.join(", ")}, found "${text}"`, near);
 }
 
-/** The command line, without "heddle", that {@link parseProxyFlags} reads as this configuration. */
+/** The command line, without "heddle", that {@link parseProxyFlags} reads as this configuration, but for the join token. */
 export function proxyCommandLine(config: ProxyConfig): string[] {
   const words = ["proxy", "--workload", config.workload, "--namespace", config.namespace];
   if (config.service !== "") words.push("--service", config.service);
   if (config.control !== undefined) words.push("--xds", formatAddress(config.control));
+  if (config.identity !== undefined) {
+    const { serviceAccount, trustDomain } = config.identity;
+    words.push("--service-account", serviceAccount, "--identity-trust-domain", trustDomain);
+  }
   if (config.outbound !== undefined) words.push("--outbound", formatAddress(config.outbound));
   for (const { authority, listen } of config.upstreams)
     words.push("--upstream", `${authority}=${formatAddress(listen)}`);

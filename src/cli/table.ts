@@ -38,6 +38,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/endpoints.ts")).endpoints,
   },
   {
+    name: "identity",
+    summary: "Show and rotate the certificates that the sidecars prove themselves with",
+    load: async () => (await import("./commands/identity.ts")).identity,
+  },
+  {
     name: "validate",
     summary: "Check mesh.yaml and documents of Istio, Linkerd, SMI and Consul",
     load: async () => (await import("./commands/validate.ts")).validate,

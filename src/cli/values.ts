@@ -106,6 +106,12 @@ export function parseLabel(flag: string, text: string): string {
   throw new UsageError(`${flag}: expected ${form}; found "${text}"`);
 }
 
+/** A DNS name in lower case: "cluster.local". @throws UsageError */
+export function parseTrustDomain(flag: string, text: string): string {
+  if (text.length <= 128 && /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(text)) return text;
+  throw new UsageError(`${flag}: expected a DNS name in lower case like cluster.local, found "${text}"`);
+}
+
 /** An authority as callers write it: "price", "price.shop", "price:8080". @throws UsageError */
 export function parseAuthority(flag: string, text: string): string {
   const match = /^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?(?::(\d{1,5}))?$/i.exec(text);

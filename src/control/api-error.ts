@@ -12,6 +12,7 @@ export type ApiErrorCode =
   | "too-large"
   | "not-found"
   | "method-not-allowed"
+  | "conflict"
   | "full"
   | "internal";
 
@@ -25,6 +26,7 @@ const STATUS: Readonly<Record<ApiErrorCode, ContentfulStatusCode>> = {
   "too-large": 413,
   "not-found": 404,
   "method-not-allowed": 405,
+  conflict: 409,
   full: 507,
   internal: 500,
 };

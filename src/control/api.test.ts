@@ -6,12 +6,22 @@ import { emptyMesh, type Mesh } from "../model/mesh.ts";
 import { VirtualClock } from "../net/virtual-clock.ts";
 import { ApiError } from "./api-error.ts";
 import { BODY_BYTES_MAX, createApi, type ApiState } from "./api.ts";
+import type { IdentityApi } from "./identity/api.ts";
 import { buildMesh } from "./mesh-builder.ts";
 import { Registry, WORKLOADS_MAX } from "./sources/registry.ts";
 import { registration, registrationBody } from "./testing/registration.ts";
 import type { EdgeQuery } from "./stat/edges.ts";
 import type { StatQuery } from "./stat/stat-table.ts";
 import { recordingLogger } from "./testing/logger.ts";
+
+/** Its routes have their own tests. */
+const noIdentity: IdentityApi = {
+  joinToken: () => "full",
+  rotate: () => Promise.resolve("under way"),
+  get status(): never {
+    throw new Error("not asked for here");
+  },
+};
 
 const settings = { trustDomain: "mesh.test", policyOf: () => openPolicy };
 
@@ -44,6 +54,7 @@ function setUp(more: Partial<ApiState> = {}) {
       },
       generate: () => ({ documents: [], notes: [] }),
     },
+    identity: noIdentity,
     metrics: () => "# metrics\n",
     onInternalError: (error, path) => internal.push(`${path}: ${error.message}`),
     ...more,

@@ -10,6 +10,7 @@ import type { NodeStatus } from "../xds/node.ts";
 import { ApiError } from "./api-error.ts";
 import { jsonBody, knownParameters, windowQuery } from "./api-query.ts";
 import { type AuthzState, authzRoutes } from "./authz/routes.ts";
+import { addIdentityRoutes, type IdentityApi } from "./identity/api.ts";
 import { parseRegistration, type Registration } from "./sources/registration.ts";
 import { type Registry, WORKLOADS_MAX } from "./sources/registry.ts";
 import type { SourceStatus } from "./sources/source.ts";
@@ -29,6 +30,7 @@ export interface ApiState {
   readonly mesh: () => Mesh;
   readonly nodes: () => readonly NodeStatus[];
   readonly sources: () => readonly SourceStatus[];
+  readonly identity: IdentityApi;
   readonly stat: (query: StatQuery) => readonly StatRow[];
   readonly edges: (query: EdgeQuery) => readonly EdgeRow[];
   readonly authz: AuthzState;
@@ -119,6 +121,8 @@ export function createApi(state: ApiState): Api {
     if (!state.registry.delete(namespace, name)) throw unknownWorkload(state.registry, namespace, name);
     return c.body(null, 204);
   });
+
+  addIdentityRoutes(app, state.identity);
 
   app.notFound((c) => {
     const error = notFound(app, c.req.method, c.req.path);

@@ -1,6 +1,7 @@
 /** The control plane: sources in, one mesh, xDS and the HTTP API out. */
 import { createServer, type Server } from "node:http";
 
+import type { ConnectRouter } from "@connectrpc/connect";
 import { getRequestListener } from "@hono/node-server";
 
 import { defaultMeshPolicy } from "../dialects/mesh/mesh-file.ts";
@@ -14,6 +15,9 @@ import { explain } from "./authz/explain.ts";
 import { generate } from "./authz/generate.ts";
 import { authzRows } from "./authz/list.ts";
 import type { World } from "./authz/resolve.ts";
+import type { RefusalReason } from "./identity/certify-service.ts";
+import { ControlIdentity, defaultIdentitySettings, type IdentitySettings } from "./identity/identity.ts";
+import { identityMetrics, refusalCounter } from "./identity/metrics.ts";
 import { closeServer, ControlStartError, listen } from "./listen.ts";
 import { buildMesh } from "./mesh-builder.ts";
 import { MeshPublisher } from "./mesh-publisher.ts";
@@ -44,8 +48,10 @@ export interface ControlOptions {
   readonly xds: Address;
   /** Absolute paths of mesh.yaml files to follow. Where they contradict each other the earlier one holds. */
   readonly files: readonly string[];
-  /** Where registrations are kept; undefined: they are not. */
+  /** Where registrations and the certificate authority are kept; undefined: they are not. */
   readonly stateDirectory: string | undefined;
+  /** The certificate authority; default: one of its own, in the state folder. */
+  readonly identity?: IdentitySettings;
   readonly logger: Logger;
 }
 
@@ -85,12 +91,12 @@ async function start(
 ): Promise<{ apiAddress: Address; xdsAddress: Address }> {
   const { logger } = options;
   const clock = systemClock;
+  const settings = options.identity ?? defaultIdentitySettings;
   let ready = false;
   let xdsAddress = "";
 
   const policies = new Policies(logger);
   const documents = new ResourceSource({ clock, logger, onChange: () => publisher.changed() });
-  const trustDomain = (): string => documents.basis?.settings.trustDomain ?? defaultMeshPolicy.trustDomain;
   const ads = new AdsServer({ logger, version: VERSION });
   const publisher = new MeshPublisher({
     clock,
@@ -99,7 +105,7 @@ async function start(
       buildMesh(
         files.flatMap(({ meshFile }) => meshFile ?? []),
         registry.all(),
-        { trustDomain: trustDomain(), policyOf: policies.forOneBuild(documents.basis) },
+        { trustDomain: settings.trustDomain, policyOf: policies.forOneBuild(documents.basis) },
       ),
     publish: (mesh) => {
       ads.setMesh(mesh);
@@ -120,7 +126,7 @@ async function start(
   );
   function fileChanged(): void {
     publisher.changed();
-    requestDocuments(documents, files);
+    requestDocuments(documents, files, settings.trustDomain);
     void documents.refresh();
   }
   const loadedAt = new Date().toISOString();
@@ -163,15 +169,18 @@ async function start(
     files.reduce<Promise<void>>((before, file) => before.then(() => file.close()), Promise.resolve()),
   );
   for (const file of files) await file.start();
-  requestDocuments(documents, files);
+  requestDocuments(documents, files, settings.trustDomain);
   await documents.start();
+  const identity = await openIdentity(options, settings, refusalCounter(metrics.registry));
+  identityMetrics(metrics.registry, identity, Date.now);
+  cleanups.push(() => identity.close());
   // So that the first question is answered from everything known.
   void publisher.mesh;
 
   const world = (): World => ({
     mesh: publisher.mesh,
     registrations: registry.all(),
-    trustDomain: trustDomain(),
+    trustDomain: settings.trustDomain,
   });
   const api = createApi({
     version: VERSION,
@@ -181,8 +190,10 @@ async function start(
     mesh: () => publisher.mesh,
     nodes: () => ads.nodes(),
     sources,
+    identity,
     stat: (query) => table.rows(query, publisher.mesh, clock.now()),
-    edges: (query) => edgeRows(series, query, clock.now(), (caller) => identityOf(registry, trustDomain(), caller)),
+    edges: (query) =>
+      edgeRows(series, query, clock.now(), (caller) => identityOf(registry, settings.trustDomain, caller)),
     authz: {
       list: (query) => authzRows(query, world(), series, clock.now()),
       explain: (request) => explain(request, world()),
@@ -199,7 +210,11 @@ async function start(
   const apiAddress = await listen(server, options.api, "API", "--api");
   cleanups.push(() => closeApi(server));
 
-  const xds = await listenXds({ address: options.xds, clock, routes: (router) => ads.register(router) });
+  const routes = (router: ConnectRouter): void => {
+    ads.register(router);
+    identity.register(router);
+  };
+  const xds = await listenXds({ address: options.xds, clock, routes });
   xdsAddress = formatAddress(xds.address);
   cleanups.push(
     () => xds.close(),
@@ -236,12 +251,12 @@ async function start(
 }
 
 /** What all mesh files say together; nothing as long as it is not known what one of them says. */
-function requestDocuments(documents: ResourceSource, files: readonly FileSource[]): void {
+function requestDocuments(documents: ResourceSource, files: readonly FileSource[], trustDomain: string): void {
   const known = files.flatMap(({ meshFile }) => meshFile ?? []);
   if (known.length < files.length) return;
   documents.request({
     groups: known.map(({ resourcePaths, namespace }) => ({ paths: resourcePaths, namespace })),
-    settings: policySettings(known[0]?.policy ?? defaultMeshPolicy),
+    settings: policySettings(known[0]?.policy ?? defaultMeshPolicy, trustDomain),
   });
 }
 
@@ -259,6 +274,25 @@ async function openStore(folder: string, registry: Registry, logger: Logger): Pr
     throw new ControlStartError(`cannot use the state folder ${folder}: ${(error as Error).message}`, { cause: error });
   }
   return store;
+}
+
+async function openIdentity(
+  { stateDirectory, logger }: ControlOptions,
+  settings: IdentitySettings,
+  onRefused: (reason: RefusalReason) => void,
+): Promise<ControlIdentity> {
+  try {
+    return await ControlIdentity.open({
+      ...settings,
+      stateDirectory,
+      logger,
+      onRefused,
+      clock: systemClock,
+      now: Date.now,
+    });
+  } catch (error) {
+    throw new ControlStartError(`no certificate authority: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 async function closeApi(server: Server): Promise<void> {

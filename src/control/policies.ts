@@ -64,10 +64,14 @@ export class Policies {
   }
 }
 
-/** What a mesh file says of policies, and what none says. */
-export function policySettings(said: MeshFilePolicy): PolicySettings {
+/**
+ * What a mesh file says of policies, and what none says.
+ *
+ * @param trustDomain that of the certificate authority: a mesh file tells it to whoever starts the control plane
+ */
+export function policySettings(said: MeshFilePolicy, trustDomain: string): PolicySettings {
   return {
-    trustDomain: said.trustDomain,
+    trustDomain,
     defaultPolicy: said.default,
     rootNamespace: DEFAULT_ROOT_NAMESPACE,
     clusterNetworks: CLUSTER_NETWORKS,

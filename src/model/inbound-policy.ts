@@ -236,3 +236,8 @@ export const openPolicy: InboundPolicy = {
   jwt: [],
   providers: [],
 };
+
+/** What a port takes. @param port of the service, as callers say it */
+export function tlsModeOf({ tls, tlsByPort }: InboundPolicy, port: number): TlsMode {
+  return (tlsByPort.find((one) => one.port === port) ?? tls).mode;
+}

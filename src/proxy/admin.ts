@@ -15,8 +15,8 @@ import { listenError } from "./listener.ts";
 /** Bytes of a request body: a log level. */
 const BODY_BYTES_MAX = 256;
 
-/** Only our own variables are shown: an application's environment is full of secrets. */
-const SHOWN_VARIABLES = /^HEDDLE_/;
+/** Only our own variables are shown: an application's environment is full of secrets. So is one of ours. */
+const SHOWN_VARIABLES = /^HEDDLE_(?!JOIN_TOKEN$)/;
 
 export interface AdminContext {
   readonly address: SocketAddress;

@@ -29,6 +29,14 @@ export interface UpstreamConfig {
   readonly authority: string;
 }
 
+/** By what a sidecar proves who it is. */
+export interface IdentityConfig {
+  readonly trustDomain: string;
+  readonly serviceAccount: string;
+  /** Good once, for its first certificate. A secret: "" in a worker thread, which has no use for it. */
+  readonly joinToken: string;
+}
+
 export interface ProxyConfig {
   /** The workload's name, unique within its namespace: "price-1". */
   readonly workload: string;
@@ -37,6 +45,8 @@ export interface ProxyConfig {
   readonly service: string;
   /** The control plane's xDS address; undefined: the proxy knows no services. */
   readonly control: SocketAddress | undefined;
+  /** undefined: it has no certificate, and proves nothing. */
+  readonly identity?: IdentityConfig | undefined;
   /** The listener that routes by Host; undefined for none. */
   readonly outbound: SocketAddress | undefined;
   readonly upstreams: readonly UpstreamConfig[];

@@ -1,7 +1,8 @@
 /** From what the mesh file says and the ports that are free: the sidecar's configuration, the service's environment, the registration. */
 import type { MeshFileInstance, MeshFilePort, MeshFileService } from "../../dialects/mesh/mesh-file.ts";
 import type { EndpointHealth } from "../../model/endpoint.ts";
-import type { ProxyConfig, SocketAddress } from "../../proxy/config.ts";
+import { DEFAULT_TRUST_DOMAIN } from "../../model/identity.ts";
+import type { IdentityConfig, ProxyConfig, SocketAddress } from "../../proxy/config.ts";
 import type { LogLevel } from "../../telemetry/log.ts";
 import type { WorkloadRegistration } from "../control-client.ts";
 import { formatAddress } from "../values.ts";
@@ -77,6 +78,7 @@ export function sidecarConfig(
     namespace: definition.namespace,
     service: definition.service.name,
     control: addresses.xds,
+    identity: identityOf(definition.service.name),
     outbound: loopback(ports.outbound),
     upstreams: ports.upstreams.map(({ authority, port }) => ({ authority, listen: loopback(port) })),
     inbound: ports.ports.map(({ definition: port, app, inbound }) => ({
@@ -102,6 +104,7 @@ export function keyboardConfig(namespace: string, addresses: MeshAddresses, sett
     namespace,
     service: "",
     control: addresses.xds,
+    identity: identityOf(KEYBOARD),
     outbound: addresses.outbound,
     upstreams: [],
     inbound: [],
@@ -110,6 +113,11 @@ export function keyboardConfig(namespace: string, addresses: MeshAddresses, sett
     logFormat: "plain",
     ...settings,
   };
+}
+
+/** The token comes when the sidecar is started: each is good once. */
+function identityOf(serviceAccount: string): IdentityConfig {
+  return { trustDomain: DEFAULT_TRUST_DOMAIN, serviceAccount, joinToken: "" };
 }
 
 /** The variables that tell a service how it stands in the mesh; the mesh file's own come last and win. */
