@@ -2,7 +2,7 @@ import { after, before, describe, it } from "node:test";
 import { commandHelp } from "./help.ts";
 import { COMMANDS } from "./table.ts";
 import { runCaptured, transcript } from "./testing/captured-io.ts";
-import { EDGE_ROWS, ENDPOINT_ROWS, FakeControl, STAT_ROWS, WORKLOAD_ROWS } from "./testing/fake-control.ts";
+import { EDGE_ROWS, ENDPOINT_ROWS, FakeControl, IDENTITY, IDENTITY_ROTATING, STAT_ROWS, WORKLOAD_ROWS } from "./testing/fake-control.ts";
 import { matchesGolden } from "./testing/golden.ts";
 
 describe("help", () => {
@@ -55,6 +55,11 @@ describe("errors", () => {
     "proxy-bad-socket": ["proxy", "--workload", "p", "--inbound", "127.0.0.1:1=unix:run/app.sock,service=p"],
     "proxy-long-socket": ["proxy", "--workload", "p", "--inbound", `127.0.0.1:1=unix:/${"x".repeat(107)},service=p`],
     "proxy-bad-workers": ["proxy", "--workload", "price-1", "--workers", "65"],
+    "identity-no-action": ["identity", "rotat"],
+    "identity-no-workload": ["identity", "token"],
+    "identity-issuer-of-show": ["identity", "--issuer"],
+    "control-half-authority": ["control", "--identity-roots", "roots.pem"],
+    "control-short-lifetime": ["control", "--identity-lifetime", "5s"],
     "proxy-bad-grace": ["proxy", "--workload", "price-1", "--shutdown-grace", "2h"],
   };
   for (const [name, words] of Object.entries(wrong)) {
@@ -74,12 +79,14 @@ describe("answers of the control plane", () => {
       "GET /api/v1/endpoints": { body: ENDPOINT_ROWS },
       "GET /api/v1/workloads": { body: WORKLOAD_ROWS },
       "GET /api/v1/version": { body: { version: "9.8.7" } },
+      "GET /api/v1/identity": { body: IDENTITY_ROTATING },
     });
     idle = await FakeControl.start({
       "GET /api/v1/stat": { body: [] },
       "GET /api/v1/edges": { body: [] },
       "GET /api/v1/endpoints": { body: [] },
       "GET /api/v1/workloads": { body: [] },
+      "GET /api/v1/identity": { body: IDENTITY },
     });
   });
   after(async () => {
@@ -98,6 +105,8 @@ describe("answers of the control plane", () => {
     "endpoints-table": ["endpoints"],
     "endpoints-of-service": ["endpoints", "price", "nothing"],
     "endpoints-json": ["endpoints", "-o", "json"],
+    "identity-table": ["identity"],
+    "identity-json": ["identity", "show", "-o", "json"],
   };
   for (const [name, words] of Object.entries(shown)) {
     it(`are shown: ${name}`, async () => {

@@ -36,15 +36,12 @@ export function identityText(answer: IdentityAnswer): string {
 
 export function identityJson(answer: IdentityAnswer): Record<string, unknown> {
   const { rotation } = answer;
-  const certificate = ({ fingerprint, subject, notBefore, notAfter }: IdentityAnswer["issuer"]): object => {
-    return { fingerprint, subject, not_before: notBefore, not_after: notAfter };
-  };
   return {
     trust_domain: answer.trustDomain,
     authority: answer.source,
     leaf_lifetime_seconds: answer.leafLifetimeSeconds,
-    roots: answer.roots.map((root) => ({ ...certificate(root), retiring: root.retiring, pem: root.pem })),
-    issuer: certificate(answer.issuer),
+    roots: answer.roots.map((root) => ({ ...certificateJson(root), retiring: root.retiring, pem: root.pem })),
+    issuer: certificateJson(answer.issuer),
     rotation:
       rotation === null
         ? null
@@ -78,6 +75,10 @@ export function rotationLine({ rotation }: IdentityAnswer): string {
     .map(({ namespace, workload, lost }) => `${namespace}/${workload}${lost ? " (not connected)" : ""}`);
   const more = waitingFor.length > NAMES_MAX ? ` and ${waitingFor.length - NAMES_MAX} more` : "";
   return `${PHASES[phase]}; waiting for ${names.join(", ")}${more}`;
+}
+
+function certificateJson({ fingerprint, subject, notBefore, notAfter }: IdentityAnswer["issuer"]): object {
+  return { fingerprint, subject, not_before: notBefore, not_after: notAfter };
 }
 
 function certificateCells(what: string, { fingerprint, notAfter }: IdentityAnswer["issuer"], state: string): string[] {
