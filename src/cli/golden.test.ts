@@ -2,7 +2,15 @@ import { after, before, describe, it } from "node:test";
 import { commandHelp } from "./help.ts";
 import { COMMANDS } from "./table.ts";
 import { runCaptured, transcript } from "./testing/captured-io.ts";
-import { EDGE_ROWS, ENDPOINT_ROWS, FakeControl, IDENTITY, IDENTITY_ROTATING, STAT_ROWS, WORKLOAD_ROWS } from "./testing/fake-control.ts";
+import {
+  EDGE_ROWS,
+  ENDPOINT_ROWS,
+  FakeControl,
+  IDENTITY,
+  IDENTITY_ROTATING,
+  STAT_ROWS,
+  WORKLOAD_ROWS,
+} from "./testing/fake-control.ts";
 import { matchesGolden } from "./testing/golden.ts";
 
 describe("help", () => {
