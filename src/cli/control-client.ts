@@ -188,6 +188,12 @@ export interface TokenSubject {
   readonly workload: string;
 }
 
+export interface JoinToken {
+  readonly token: string;
+  /** Of the mesh: what every identity in it begins with. */
+  readonly trustDomain: string;
+}
+
 export interface WorkloadRow extends WorkloadRegistration {
   readonly name: string;
   readonly namespace: string;
@@ -286,8 +292,8 @@ export class ControlClient {
   }
 
   /** A secret by which the sidecar of this workload gets its first certificate: good once, within ten minutes. */
-  async joinToken(subject: TokenSubject): Promise<string> {
-    return ((await this.#request("POST", "/api/v1/join-tokens", subject)) as { token: string }).token;
+  async joinToken(subject: TokenSubject): Promise<JoinToken> {
+    return (await this.#request("POST", "/api/v1/join-tokens", subject)) as JoinToken;
   }
 
   async identity(): Promise<IdentityAnswer> {

@@ -56,9 +56,9 @@ export function identityJson(answer: IdentityAnswer): Record<string, unknown> {
 }
 
 const PHASES = {
-  trust: "1 of 3, sidecars learn to trust the new root",
+  trust: "1 of 3, sidecars learn whom to trust",
   renew: "2 of 3, sidecars get certificates by the new issuer",
-  retire: "3 of 3, sidecars give up the old root",
+  retire: "3 of 3, sidecars learn whom to trust no more",
 } as const;
 
 /** Names that one line lists. */

@@ -115,7 +115,7 @@ export function keyboardConfig(namespace: string, addresses: MeshAddresses, sett
   };
 }
 
-/** The token comes when the sidecar is started: each is good once. */
+/** The token comes when the sidecar is started, since each is good once; the mesh's trust domain comes with it. */
 function identityOf(serviceAccount: string): IdentityConfig {
   return { trustDomain: DEFAULT_TRUST_DOMAIN, serviceAccount, joinToken: "" };
 }

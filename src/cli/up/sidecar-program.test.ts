@@ -35,7 +35,11 @@ describe("the program of a sidecar", () => {
     await settle();
     const tokens = host.processes.map(({ program }) => program.env["HEDDLE_JOIN_TOKEN"]);
     assert.deepEqual(tokens, ["token 1 of keyboard as shop/keyboard", "token 2 of keyboard as shop/keyboard"]);
-    for (const { program } of host.processes) assert.ok(!program.command.join(" ").includes("token 1"));
+    for (const { program } of host.processes) {
+      const line = program.command.join(" ");
+      assert.ok(!line.includes("token 1"));
+      assert.match(line, / --identity-trust-domain mesh\.test /);
+    }
   });
 
   it("waits for the control plane, and says once when it is refused", async () => {

@@ -20,6 +20,7 @@ function setUp(over: Partial<IdentityApi> = {}) {
       asked.push(what);
       return "started";
     },
+    trustDomain: "mesh.test",
     status: { trustDomain: "mesh.test" } as IdentityApi["status"],
     ...over,
   });
@@ -38,7 +39,7 @@ describe("the API of certificates", () => {
   it("makes join tokens", async () => {
     const { asked, post } = setUp();
     const { status, body } = await post("/api/v1/join-tokens", subject);
-    assert.deepEqual([status, body], [201, { token: "secret", expiresInSeconds: 600 }]);
+    assert.deepEqual([status, body], [201, { token: "secret", trustDomain: "mesh.test", expiresInSeconds: 600 }]);
     assert.deepEqual(asked, [subject]);
   });
 
