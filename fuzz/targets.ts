@@ -12,6 +12,8 @@ import { http2Client } from "./targets/http2-client.ts";
 import { http2Nghttp2 } from "./targets/http2-nghttp2.ts";
 import { http2Server } from "./targets/http2-server.ts";
 import { meshYaml } from "./targets/mesh-yaml.ts";
+import { policyRegex } from "./targets/policy-regex.ts";
+import { policyRequest } from "./targets/policy-request.ts";
 
 export const targets: readonly Target[] = [
   http1Server,
@@ -26,4 +28,6 @@ export const targets: readonly Target[] = [
   grpcFrames,
   exposition,
   meshYaml,
+  policyRegex,
+  policyRequest,
 ];
