@@ -65,7 +65,12 @@ export const control = defineCommand({
       file: true,
       help: "The certificate that signs those of sidecars, and those between it and a root (PEM)",
     },
-    "identity-issuer-key": { type: "string", value: "FILE", file: true, help: "Its key (PEM), readable by its owner only" },
+    "identity-issuer-key": {
+      type: "string",
+      value: "FILE",
+      file: true,
+      help: "Its key (PEM), readable by its owner only",
+    },
     ...LOG_FLAGS,
   },
   examples: [
