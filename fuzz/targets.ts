@@ -1,5 +1,6 @@
 /** Every parser that reads what others write. */
 import type { Target } from "./target.ts";
+import { clientHello } from "./targets/client-hello.ts";
 import { detect } from "./targets/detect.ts";
 import { exposition } from "./targets/exposition.ts";
 import { grpcFrames } from "./targets/grpc-frames.ts";
@@ -23,6 +24,7 @@ export const targets: readonly Target[] = [
   http2Nghttp2,
   hpack,
   detect,
+  clientHello,
   grpcText,
   grpcFrames,
   exposition,

@@ -36,6 +36,11 @@ function fieldsOf(fields: Fields, verdict: Field<unknown>["verdict"], prefix = "
   });
 }
 
+/** A word without a dot is a value, but for Consul, whose fields stand at the top. */
+function isField(name: string): boolean {
+  return name.includes(".") || /^[A-Z]/.test(name);
+}
+
 function sorted(names: Iterable<string>): string[] {
   return [...new Set(names)].sort();
 }
@@ -49,8 +54,6 @@ describe("docs/dialects.md", () => {
       const shapes = Object.values(versions);
       const paths = (verdict: Field<unknown>["verdict"]): string[] =>
         sorted(shapes.flatMap((shape) => fieldsOf(shape.fields ?? {}, verdict)));
-      // A word without a dot is a value, but for Consul, whose fields stand at the top.
-      const isField = (name: string): boolean => name.includes(".") || /^[A-Z]/.test(name);
       assert.deepEqual(sorted(named(part, "Honoured").filter(isField)), paths("honoured"));
       assert.deepEqual(sorted(named(part, "Refused").filter(isField)), paths("refused"));
       assert.deepEqual(sorted(named(part, "Noted").filter(isField)), paths("noted"));

@@ -190,6 +190,12 @@ export interface TokenSubject {
   readonly workload: string;
 }
 
+export interface JoinToken {
+  readonly token: string;
+  /** Of the mesh that is joined. */
+  readonly trustDomain: string;
+}
+
 export interface WorkloadRow extends WorkloadRegistration {
   readonly name: string;
   readonly namespace: string;
@@ -288,8 +294,9 @@ export class ControlClient {
   }
 
   /** A secret by which the sidecar of this workload gets its first certificate: good once, within ten minutes. */
-  async joinToken(subject: TokenSubject): Promise<string> {
-    return ((await this.#request("POST", "/api/v1/join-tokens", subject)) as { token: string }).token;
+  async joinToken(subject: TokenSubject): Promise<JoinToken> {
+    const { token, trustDomain } = (await this.#request("POST", "/api/v1/join-tokens", subject)) as JoinToken;
+    return { token, trustDomain };
   }
 
   async identity(): Promise<IdentityAnswer> {

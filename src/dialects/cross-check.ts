@@ -11,6 +11,12 @@ import { DEFAULT_ROOT_NAMESPACE } from "./target.ts";
 
 type Report = (severity: Diagnostic["severity"], at: Resource, field: string, message: string, hint?: string) => void;
 
+/**
+ * Combinations that rules may have in all, of Istio's from and to and of SMI's rules and matches: a short text can have very
+ * many. What one port may have at most is bounded by what evaluates them.
+ */
+export const COMBINATIONS_IN_ALL_MAX = 200_000;
+
 export function crossCheck(resources: ResourceSet): Diagnostic[] {
   const diagnostics: Diagnostic[] = [];
   const report: Report = (severity, { origin }, field, message, hint = "") =>
@@ -20,6 +26,7 @@ export function crossCheck(resources: ResourceSet): Diagnostic[] {
   linkerdReferences(resources, report);
   smiReferences(resources, report);
   peerAuthentications(resources, report);
+  combinations(resources, report);
   return diagnostics;
 }
 
@@ -166,4 +173,30 @@ function peerAuthentications(resources: ResourceSet, report: Report): void {
     const message = `"${first.origin.name}" at ${placeOf(first)} is about the same workloads, and the first one holds`;
     report("warning", again, "spec.selector", message, "write both into one document");
   });
+}
+
+function combinations(resources: ResourceSet, report: Report): void {
+  let sum = 0;
+  for (const resource of resources.all) {
+    sum += combinationsOf(resource, resources);
+    if (sum <= COMBINATIONS_IN_ALL_MAX) continue;
+    const message = `with this document rules have more than ${COMBINATIONS_IN_ALL_MAX} combinations in all`;
+    report("error", resource, "", message, "split its rules, so that they combine less");
+    return;
+  }
+}
+
+function combinationsOf(resource: Resource, resources: ResourceSet): number {
+  if (resource.type === "security.istio.io/AuthorizationPolicy") {
+    const counts = resource.spec.rules.map(({ rule: { from, to } }) => (from?.length ?? 1) * (to?.length ?? 1));
+    return counts.reduce((a, b) => a + b, 0);
+  }
+  if (resource.type === "access.smi-spec.io/TrafficTarget") {
+    const { namespace } = resource.origin;
+    const groups = resource.spec.rules.map(({ name }) =>
+      resources.find("specs.smi-spec.io/HTTPRouteGroup", namespace, name),
+    );
+    return groups.reduce((a, group) => a + (group?.spec.matches.length ?? 1), 0);
+  }
+  return 0;
 }

@@ -69,7 +69,13 @@ function isAboutTarget(resource: Resource, target: PolicyTarget, settings: Polic
       const served = destination === "*" || target.ports.some(({ service }) => service === destination);
       return served && resource.origin.namespace === target.namespace;
     }
-    default:
+    case "policy.linkerd.io/ServerAuthorization":
+    case "policy.linkerd.io/AuthorizationPolicy":
+    case "policy.linkerd.io/MeshTLSAuthentication":
+    case "policy.linkerd.io/NetworkAuthentication":
+    case "policy.linkerd.io/HTTPLocalRateLimitPolicy":
+    case "specs.smi-spec.io/HTTPRouteGroup":
+    case "specs.smi-spec.io/TCPRoute":
       return true;
   }
 }

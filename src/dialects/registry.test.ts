@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 
 import { formatDiagnostic } from "./diagnostic.ts";
 import { COMBINATIONS_MAX } from "./istio/authorization-rules.ts";
+import { TEMPLATE_LENGTH_MAX } from "./istio/patterns.ts";
 import { KINDS, LIST_ITEMS_MAX, NOT_YET, parseResources } from "./registry.ts";
 import type { ResourceType } from "./resource.ts";
 import { ENTRIES_MAX, TEXT_LENGTH_MAX } from "./shape.ts";
@@ -162,6 +163,14 @@ spec: { rules: [{ from: [${sources.slice(0, from).join()}], to: [${operations.jo
     assert.deepEqual(told(rule(33)), [
       "4:17: error: spec.rules[0]: from and to have 1056 combinations; at most 1024 are possible (write several rules)",
     ]);
+
+    const template = (length: number): string =>
+      rule(0).replace("methods: [GET]", `paths: ["/{*}/${"x".repeat(length - 5)}"]`);
+    assert.deepEqual(told(template(TEMPLATE_LENGTH_MAX).replace("from: [], ", "")), []);
+    assert.match(
+      told(template(TEMPLATE_LENGTH_MAX + 1).replace("from: [], ", "")).join(),
+      /a template of at most 256 characters/,
+    );
 
     assert.match(told(`#${"x".repeat(YAML_BYTES_MAX)}`).join(), /at most 1048576 are read/);
   });

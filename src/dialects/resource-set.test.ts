@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import { formatDiagnostic } from "./diagnostic.ts";
+import { COMBINATIONS_IN_ALL_MAX } from "./cross-check.ts";
+import { COMBINATIONS_MAX } from "./istio/authorization-rules.ts";
 import { parseResources } from "./registry.ts";
 import { RESOURCES_MAX, resourceSet } from "./resource-set.ts";
 
@@ -22,6 +24,9 @@ function server(name: string, spec: string): string {
 
 const peers = (name: string, namespace: string): string =>
   `---\napiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: { name: ${name}, namespace: ${namespace} }\nspec: { selector: { matchLabels: { a: b } } }\n`;
+
+const trafficTarget = (rules: number): string =>
+  `---\napiVersion: access.smi-spec.io/v1alpha3\nkind: TrafficTarget\nmetadata: { name: t }\nspec: { destination: { kind: ServiceAccount, name: a }, sources: [], rules: [${Array.from({ length: rules }, () => "{ kind: HTTPRouteGroup, name: g }").join()}] }\n`;
 
 const TARGET = "targetRef: { group: policy.linkerd.io, kind: Server, name: s }";
 
@@ -151,5 +156,24 @@ spec: { matches: [{ name: metrics }] }
     assert.deepEqual(diagnostics.map(formatDiagnostic), [
       "f:2:1: error: more than 10000 documents, which are not read",
     ]);
+  });
+
+  it("takes a bounded number of combinations, of Istio's rules and of SMI's", () => {
+    const sources = Array.from({ length: 32 }, () => "{ source: { namespaces: [a] } }").join();
+    const rule = `{ from: [${sources}], to: [${sources.replaceAll("source: { namespaces: [a] }", "operation: { methods: [GET] }")}] }`;
+    const policy = (name: string, rules: number): string =>
+      `---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: { name: ${name} }\nspec: { rules: [${Array.from({ length: rules }, () => rule).join()}] }\n`;
+    // 195 × 1,024 combinations; the next 1,024 are too many.
+    assert.equal(Math.floor(COMBINATIONS_IN_ALL_MAX / COMBINATIONS_MAX), 195);
+    assert.deepEqual(told(policy("a", 195)), []);
+    const tooMany = told(policy("a", 195) + policy("b", 1));
+    assert.deepEqual(tooMany, [
+      "f:7:1: error: with this document rules have more than 200000 combinations in all (split its rules, so that they combine less)",
+    ]);
+
+    const matches = Array.from({ length: 1_000 }, (_, i) => `{ name: m${i} }`).join();
+    const group = `---\napiVersion: specs.smi-spec.io/v1alpha4\nkind: HTTPRouteGroup\nmetadata: { name: g }\nspec: { matches: [${matches}] }\n`;
+    assert.deepEqual(told(group + trafficTarget(200)), []);
+    assert.equal(told(group + trafficTarget(201)).length, 1);
   });
 });

@@ -4,6 +4,8 @@ import type { Clock } from "../net/clock.ts";
 import type { CredentialSource } from "../net/credentials.ts";
 import type { Logger, LogLevel } from "../telemetry/log.ts";
 import type { FamilySnapshot, StaleSeries } from "../telemetry/metrics.ts";
+import { AddressDiscovery } from "./capture/address-discovery.ts";
+import type { Captured } from "./capture/captured.ts";
 import type { Carrier, TrafficAddresses } from "./carrier.ts";
 import type { ProxyConfig } from "./config.ts";
 import { type MeshSecurity, ProxyContext } from "./context.ts";
@@ -37,6 +39,7 @@ export class Traffic implements Carrier {
   readonly #inbound: Inbound[] = [];
   readonly #upstreams: Listener[] = [];
   #outbound: Listener | undefined;
+  #captured: Captured | undefined;
 
   private constructor(
     { config, clock, logger, discovery }: TrafficOptions,
@@ -50,7 +53,7 @@ export class Traffic implements Carrier {
     this.#services = new Services({
       clock,
       logger,
-      discovery,
+      discovery: config.capture === undefined ? discovery : new AddressDiscovery(discovery, config, config.capture),
       makeBackend: (service, backend) => outboundBackend(service, backend, context),
     });
     context.metrics.registry.collect(() => this.#gauges());
@@ -78,6 +81,7 @@ export class Traffic implements Carrier {
       outbound: this.#outbound?.address,
       upstreams: this.#upstreams.map((listener) => listener.address),
       inbound: this.#inbound.map(({ listener }) => listener.address),
+      captured: this.#captured?.addresses,
     };
   }
 
@@ -108,7 +112,7 @@ export class Traffic implements Carrier {
   }
 
   async drainInbound(): Promise<void> {
-    await Promise.all(this.#inbound.map(({ listener }) => listener.drain()));
+    await Promise.all(this.#inboundListeners().map((listener) => listener.drain()));
   }
 
   async drainOutbound(): Promise<void> {
@@ -121,6 +125,7 @@ export class Traffic implements Carrier {
       backend.destroy();
       guard.close();
     }
+    this.#captured?.close();
     this.#services.destroy();
     this.#policy?.close();
     this.#context.security?.tls.close();
@@ -128,18 +133,26 @@ export class Traffic implements Carrier {
 
   async #open(): Promise<void> {
     const context = this.#context;
-    const { inbound, upstreams, outbound } = context.config;
+    const { inbound, upstreams, outbound, capture } = context.config;
     for (const one of inbound) this.#inbound.push(await openInbound(one, context));
     for (const one of upstreams) this.#upstreams.push(await openUpstream(one, this.#services, context));
     if (outbound !== undefined) this.#outbound = await openByHost(outbound, this.#services, context);
+    if (capture === undefined) return;
+    const { Captured } = await import("./capture/captured.ts");
+    this.#captured = await Captured.open(capture, this.#services, context);
   }
 
   #listeners(): Listener[] {
-    return [...this.#inbound.map(({ listener }) => listener), ...this.#outboundListeners()];
+    return [...this.#inboundListeners(), ...this.#outboundListeners()];
+  }
+
+  #inboundListeners(): Listener[] {
+    const listeners = this.#inbound.map(({ listener }) => listener);
+    return this.#captured === undefined ? listeners : [...listeners, this.#captured.inbound];
   }
 
   #outboundListeners(): Listener[] {
-    return this.#outbound === undefined ? this.#upstreams : [...this.#upstreams, this.#outbound];
+    return [...this.#upstreams, this.#outbound, this.#captured?.outbound].filter((listener) => listener !== undefined);
   }
 
   #gauges(): void {

@@ -71,7 +71,7 @@ async function token(
     workload: parseLabel("WORKLOAD", workload),
   };
   const made = await client.joinToken(subject);
-  io.stdout.write(flags.output === "json" ? json({ ...subject, token: made }) : `${made}\n`);
+  io.stdout.write(flags.output === "json" ? json({ ...subject, ...made }) : `${made.token}\n`);
   return 0;
 }
 

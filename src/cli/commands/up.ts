@@ -47,6 +47,10 @@ Ctrl-C stops everything in good order; a second Ctrl-C kills.`,
       file: true,
       help: "What the control plane remembers (default: .heddle beside the file)",
     },
+    transparent: {
+      type: "boolean",
+      help: "Give every instance a network namespace and an address of its own, so that programs call http://price:8080; needs root",
+    },
     "log-level": {
       type: "string",
       choices: LOG_LEVELS,
@@ -59,6 +63,10 @@ Ctrl-C stops everything in good order; a second Ctrl-C kills.`,
     {
       does: "Run the example shop, then call it",
       line: "heddle up -f examples/shop/mesh.yaml\n  curl -H 'Host: gateway' http://127.0.0.1:4140/api/products/1",
+    },
+    {
+      does: "Run programs that know nothing of the mesh and call each other by name",
+      line: "sudo heddle up --transparent",
     },
     {
       does: "A second mesh beside a running one",
@@ -83,6 +91,7 @@ Ctrl-C stops everything in good order; a second Ctrl-C kills.`,
     const logs = new LogMux(io.stdout, paint);
     for (const { instances } of mesh.services) for (const { name } of instances) logs.announce(`${name}/proxy`);
     const session = {
+      transparent: flags.transparent,
       mesh,
       addresses,
       basePort: parsePort("--base-port", flags["base-port"]),

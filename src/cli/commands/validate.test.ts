@@ -27,6 +27,9 @@ metadata: { name: default }
 spec: { mtls: { mode: STRICT } }
 `;
 
+const intentions = (name: string): string =>
+  `Kind: service-intentions\nName: ${name}\nSources: [{ Name: "*", Action: deny }]\n`;
+
 describe("heddle validate", () => {
   let folder: string;
   beforeEach(async () => (folder = await mkdtemp(join(tmpdir(), "heddle-validate-"))));
@@ -81,8 +84,6 @@ both.yaml:12:5: error: Sources[0].Protocol: unknown field "Protocol" (known here
   });
 
   it("warns of documents that are about none of the mesh's services", async () => {
-    const intentions = (name: string): string =>
-      `Kind: service-intentions\nName: ${name}\nSources: [{ Name: "*", Action: deny }]\n`;
     const documents = [
       STRICT,
       STRICT.replace("name: default", "name: other, namespace: shop"),

@@ -77,12 +77,10 @@ export class Instance {
     });
     const proxy = `${this.name}/proxy`;
     const config = sidecarConfig(definition, ports, options.addresses, options.sidecar);
-    this.#sidecar = this.#supervise(
-      proxy,
-      (wanted) => sidecarProgram(host, proxy, config, wanted),
-      true,
-      { start: () => this.#sidecarStarted(), exit: () => this.#sidecarEnded() },
-    );
+    this.#sidecar = this.#supervise(proxy, (wanted) => sidecarProgram(host, proxy, config, wanted), true, {
+      start: () => this.#sidecarStarted(),
+      exit: () => this.#sidecarEnded(),
+    });
     this.#program = this.#supervise(this.name, this.#serviceProgram(), options.restart ?? true, {
       start: () => this.#programStarted(),
       exit: (exit) => this.#programEnded(exit),
@@ -178,12 +176,13 @@ export class Instance {
 
   #serviceProgram(): Program {
     const { definition, ports, host, stdio = "lines" } = this.#options;
-    return {
+    const program: Program = {
       command: definition.service.command,
       directory: definition.service.directory,
       env: { ...host.env, ...serviceEnvironment(definition, ports) },
       stdio,
     };
+    return host.inside?.(program) ?? program;
   }
 
   #sidecarStarted(): void {

@@ -20,13 +20,14 @@ export async function sidecarProgram(
   config: ProxyConfig,
   wanted: () => boolean,
 ): Promise<Program | undefined> {
-  const program = heddleProgram(host, proxyCommandLine(config));
-  if (config.identity === undefined) return program;
+  if (config.identity === undefined) return heddleProgram(host, proxyCommandLine(config));
   const { namespace, workload, identity } = config;
   let refusal = "";
   while (wanted()) {
     try {
-      const token = await host.client.joinToken({ namespace, serviceAccount: identity.serviceAccount, workload });
+      const { serviceAccount } = identity;
+      const { token, trustDomain } = await host.client.joinToken({ namespace, serviceAccount, workload });
+      const program = heddleProgram(host, proxyCommandLine({ ...config, identity: { ...identity, trustDomain } }));
       return { ...program, env: { ...program.env, [JOIN_TOKEN_VARIABLE]: token } };
     } catch (error) {
       // Who does not answer is expected back; who refuses says why.

@@ -22,7 +22,7 @@ import type { JoinTokens } from "./join-tokens.ts";
 import type { Proxies, ProxySeat } from "./proxies.ts";
 
 /** Streams that are served at once. */
-export const CERTIFY_STREAMS_MAX = 20_000;
+export const CERTIFY_STREAMS_MAX = 10_000;
 /** Milliseconds in which a stream must have proved who it is. */
 export const PROOF_TIMEOUT_MS = 10_000;
 /** Bytes of one message: a chain and a request. */

@@ -8,7 +8,7 @@ import { join } from "node:path";
 
 import { signingKey } from "./certificates.ts";
 import { readSecretFile, SECRET_FILE_BYTES_MAX, writeSecretFile } from "./secret-file.ts";
-import { splitPem, type TrustGoal, type TrustState } from "./trust-state.ts";
+import { splitPem, subjectOf, type TrustGoal, type TrustState } from "./trust-state.ts";
 
 /** Roots in the file. */
 export const ROOTS_MAX = 16;
@@ -111,7 +111,7 @@ function certificates(file: string, text: string, most: number): X509Certificate
 }
 
 function mustSign(file: string, certificate: X509Certificate, now: number): void {
-  const name = `${file}: the certificate "${oneLine(certificate.subject)}"`;
+  const name = `${file}: the certificate "${subjectOf(certificate)}"`;
   if (!certificate.ca) throw new Error(`${name} is not an authority's (CA:TRUE): it cannot sign others`);
   const { validFromDate: from, validToDate: to } = certificate;
   if (to.getTime() <= now) throw new Error(`${name} has expired at ${to.toISOString()}`);
@@ -150,8 +150,4 @@ function signed(certificate: X509Certificate, by: X509Certificate): boolean {
 
 function unique(texts: readonly string[]): string[] {
   return [...new Set(texts)];
-}
-
-function oneLine(subject: string): string {
-  return subject.replaceAll("\n", ", ");
 }

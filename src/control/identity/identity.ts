@@ -15,7 +15,7 @@ import { GivenMemory, type IdentityFiles, readGiven } from "./given.ts";
 import { JoinTokens, type TokenSubject } from "./join-tokens.ts";
 import { Proxies } from "./proxies.ts";
 import { Rotation, type RotationStatus } from "./rotation.ts";
-import { fingerprintOf, type TrustState } from "./trust-state.ts";
+import { fingerprintOf, subjectOf, type TrustState } from "./trust-state.ts";
 
 /** Milliseconds that a leaf is good for when nobody says otherwise (Linkerd's issuanceLifetime), and the least. */
 export const LEAF_LIFETIME_MS = 24 * 3_600_000;
@@ -121,11 +121,11 @@ export class ControlIdentity {
   }
 
   /** @returns a token; or why there is none: too many wait, or the names are no names */
-  joinToken(subject: TokenSubject): { readonly token: string } | "full" | "bad-name" {
+  joinToken(subject: TokenSubject): { readonly token: string; readonly trustDomain: string } | "full" | "bad-name" {
     const { namespace, serviceAccount } = subject;
     if (!isNameable({ trustDomain: this.trustDomain, namespace, serviceAccount })) return "bad-name";
     const token = this.#tokens.create(subject);
-    return token === undefined ? "full" : { token };
+    return token === undefined ? "full" : { token, trustDomain: this.trustDomain };
   }
 
   /** Begins a rotation. One that is under way is not begun again. @throws Error if it cannot be saved */
@@ -206,10 +206,11 @@ export interface IdentityStatus {
 }
 
 function certificateRow(text: string): CertificateRow {
-  const { subject, validFromDate, validToDate } = new X509Certificate(text);
+  const certificate = new X509Certificate(text);
+  const { validFromDate, validToDate } = certificate;
   return {
     fingerprint: fingerprintOf(text),
-    subject: subject.replaceAll("\n", ", "),
+    subject: subjectOf(certificate),
     notBefore: validFromDate.toISOString(),
     notAfter: validToDate.toISOString(),
   };

@@ -5,7 +5,7 @@ import { spiffeId } from "../../model/identity.ts";
 /** Milliseconds that a proxy whose stream ended still counts as living: it reconnects within 10 s. */
 export const DISCONNECTED_LIVES_MS = 30_000;
 /** Proxies that are known at once. */
-export const PROXIES_MAX = 20_000;
+export const PROXIES_MAX = 10_000;
 
 /** What a proxy has said that it goes by. Fingerprints are in hexadecimal. */
 export interface TrustReport {

@@ -37,3 +37,8 @@ export function splitPem(text: string): string[] {
 export function fingerprintOf(certificate: string): string {
   return fingerprint(new X509Certificate(certificate).raw).toString("hex");
 }
+
+/** On one line. A certificate without a subject has names instead; Node says undefined for it, whatever its types say. */
+export function subjectOf({ subject, subjectAltName }: X509Certificate): string {
+  return (subject || subjectAltName || "").replaceAll("\n", ", ");
+}

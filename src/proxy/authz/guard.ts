@@ -66,7 +66,7 @@ export class Guard {
   readonly #unwatch: () => void;
   #ready: Ready;
 
-  constructor({ service, port }: InboundConfig, context: ProxyContext) {
+  constructor({ service, port }: Pick<InboundConfig, "service" | "port">, context: ProxyContext) {
     this.context = context;
     this.#port = port;
     this.#name = `${service}.${context.config.namespace}`;

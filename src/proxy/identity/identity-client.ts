@@ -258,7 +258,8 @@ export class IdentityClient implements CredentialSource {
     const held = this.#held;
     if (held === undefined || this.#closed) return;
     this.#renewal?.cancel();
-    const left = held.renewAfterMs - this.#age(held);
+    // Whole milliseconds: what rounding leaves of one would be waited for again and again.
+    const left = Math.ceil(held.renewAfterMs - this.#age(held));
     this.#renewal = this.#options.clock.after(left > 0 ? Math.min(left, mostMs) : mostMs, () => this.#lookAtTime());
   }
 
