@@ -20,7 +20,7 @@ export function parseAddress(flag: string, text: string): SocketAddress {
 
 /** Whether only this host reaches a listener there. */
 export function isLoopback({ host }: SocketAddress): boolean {
-  return /^127\./.test(host) || host === "::1";
+  return host.startsWith("127.") || host === "::1";
 }
 
 /**

@@ -124,9 +124,9 @@ describe("zero trust in heddle up", { timeout: 120_000 }, () => {
   });
 
   it("goes on under the last policy when a control plane comes back that has none", async () => {
-    const [before] = control();
-    process.kill(before as number, "SIGKILL");
-    await until("another one is there", () => control().some((pid) => pid !== before), SLOW_MS);
+    const [old] = control();
+    process.kill(old as number, "SIGKILL");
+    await until("another one is there", () => control().some((pid) => pid !== old), SLOW_MS);
     await until("it answers", async () => (await sources().catch(() => "")).includes('"bad"'), SLOW_MS);
     await until(
       "its sidecars are with it",

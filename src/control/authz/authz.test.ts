@@ -47,8 +47,8 @@ function world(registrations: readonly Registration[], text = ""): World {
   return { mesh, registrations, trustDomain };
 }
 
-function count(table: SeriesTable, family: SeriesName, workload: string, labels: Record<string, string>): void {
-  const source = { workload, namespace: "default", service: "" };
+function count(table: SeriesTable, family: SeriesName, name: string, labels: Record<string, string>): void {
+  const source = { workload: name, namespace: "default", service: "" };
   table.add(source, new Map([[family + JSON.stringify(labels), { family, labels, value: 3 }]]), 0, 0);
 }
 

@@ -140,7 +140,7 @@ function serverName(
 function add(verdicts: Verdict[], workload: string, decision: Decision, suggestions: readonly string[]): void {
   const { allowed, reason, origin, audited, external = [] } = decision;
   const verdict = { allowed, reason, by: origin, audited, asks: external, suggestions };
-  const index = verdicts.findIndex(({ workloads: _, ...other }) => isDeepStrictEqual(other, verdict));
+  const index = verdicts.findIndex((other) => isDeepStrictEqual(other, { workloads: other.workloads, ...verdict }));
   const same = verdicts[index];
   if (same === undefined) verdicts.push({ workloads: [workload], ...verdict });
   else verdicts[index] = { ...same, workloads: [...same.workloads, workload] };

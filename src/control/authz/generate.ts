@@ -195,7 +195,6 @@ function selectorFor(
   place: string,
 ): Readonly<Record<string, string>> | undefined {
   const [first] = serving as [Registration];
-  const labelsOf = (one: Registration): Readonly<Record<string, string>> => policyTarget(one).labels;
   const common = Object.entries(labelsOf(first)).filter(([name, value]) =>
     serving.every((one) => labelsOf(one)[name] === value),
   );
@@ -216,4 +215,8 @@ function selectorFor(
 
 function addressOf(caller: Registration | undefined): string {
   return caller?.ports[0]?.address ?? /^\[?(.*?)\]?:\d+$/.exec(caller?.outbound || caller?.admin || "")?.[1] ?? "";
+}
+
+function labelsOf(workload: Registration): Readonly<Record<string, string>> {
+  return policyTarget(workload).labels;
 }

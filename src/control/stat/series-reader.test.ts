@@ -10,6 +10,10 @@ function read(text: string) {
   return [...reader.finish().series.values()];
 }
 
+function line(authority: string): string {
+  return `request_total{direction="outbound",authority="${authority}"} 1\n`;
+}
+
 describe("SeriesReader", () => {
   it("keeps who was called and how, added up over what nobody asks about", () => {
     const dst = 'authority="price.shop:80",dst_workload="price-1"';
@@ -46,7 +50,6 @@ inbound_tcp_authz_deny_total{direction="inbound",srv_port="80",authz_kind="defau
   });
 
   it("takes so many series of one sidecar, and no label without end", () => {
-    const line = (name: string): string => `request_total{direction="outbound",authority="${name}"} 1\n`;
     const many = Array.from({ length: SERIES_PER_SIDECAR_MAX + 10 }, (_, i) => line(`s${i}.default:80`)).join("");
     assert.equal(read(many).length, SERIES_PER_SIDECAR_MAX);
     assert.deepEqual(read(line("x".repeat(LABEL_LENGTH_MAX + 1))), []);

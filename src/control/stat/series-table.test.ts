@@ -11,7 +11,7 @@ function sample(value: number, key = "a", family: SeriesName = "request_total"):
   return new Map([[`${family} ${key}`, { family, labels: { authority: key }, value }]]);
 }
 
-function value(table: SeriesTable, windowMs: number, now: number, family: SeriesName = "request_total"): number {
+function valueOf(table: SeriesTable, windowMs: number, now: number, family: SeriesName = "request_total"): number {
   return table.rows(family, windowMs, now).reduce((sum, row) => sum + row.value, 0);
 }
 
@@ -19,16 +19,16 @@ describe("SeriesTable", () => {
   it("counts what happened within the window, and not what an old sidecar had counted before", () => {
     const table = new SeriesTable();
     for (let second = 0; second <= 120; second++) table.add(price, sample(1_000 + second), second * 1_000, 3_600_000);
-    assert.equal(value(table, WINDOW_MAX_MS, 120_000), 120);
-    assert.equal(value(table, 60_000, 120_000), 60);
-    const inLastSteps = value(table, 5_000, 120_000);
+    assert.equal(valueOf(table, WINDOW_MAX_MS, 120_000), 120);
+    assert.equal(valueOf(table, 60_000, 120_000), 60);
+    const inLastSteps = valueOf(table, 5_000, 120_000);
     assert.ok(inLastSteps >= 5 && inLastSteps <= 15, String(inLastSteps));
   });
 
   it("counts all of a young sidecar, and of a series that begins later", () => {
     const young = new SeriesTable();
     young.add(price, sample(5), 0, 1_000);
-    assert.equal(value(young, 60_000, 0), 5);
+    assert.equal(valueOf(young, 60_000, 0), 5);
     const old = new SeriesTable();
     old.add(price, sample(5), 0, undefined);
     old.add(price, new Map([...sample(5), ...sample(3, "b")]), 1_000, undefined);
@@ -46,14 +46,14 @@ describe("SeriesTable", () => {
     table.add(price, sample(100), 0, undefined);
     table.add(price, sample(110), 1_000, undefined);
     table.add(price, sample(4), 2_000, undefined);
-    assert.equal(value(table, 60_000, 2_000), 14);
+    assert.equal(valueOf(table, 60_000, 2_000), 14);
   });
 
   it("believes a gauge as long as its sidecar answers", () => {
     const table = new SeriesTable();
     table.add(price, sample(3, "a", "tcp_open_connections"), 0, undefined);
-    assert.equal(value(table, 60_000, 5_000, "tcp_open_connections"), 3);
-    assert.equal(value(table, 60_000, 5_001, "tcp_open_connections"), 0);
+    assert.equal(valueOf(table, 60_000, 5_000, "tcp_open_connections"), 3);
+    assert.equal(valueOf(table, 60_000, 5_001, "tcp_open_connections"), 0);
   });
 
   it("forgets what has not been heard of for a window, and has room for so many series", () => {
