@@ -30,6 +30,12 @@ const identity = plainRecord({
   serviceAccount: label,
   joinToken: fc.constant("token"),
 });
+const applicationPort = {
+  target: fc.oneof(address, plainRecord({ path: fc.stringMatching(/^\/[-._a-z0-9/]{1,100}$/) })),
+  service: label,
+  port,
+  protocol: fc.constantFrom(...PORT_PROTOCOLS),
+};
 const config: fc.Arbitrary<ProxyConfig> = plainRecord({
   workload: label,
   namespace: label,
@@ -41,14 +47,14 @@ const config: fc.Arbitrary<ProxyConfig> = plainRecord({
   upstreams: fc.array(
     plainRecord({ authority: fc.tuple(label, port).map(([name, number]) => `${name}:${number}`), listen: address }),
   ),
-  inbound: fc.array(
+  inbound: fc.array(plainRecord({ listen: address, ...applicationPort })),
+  capture: fc.option(
     plainRecord({
-      listen: address,
-      target: fc.oneof(address, plainRecord({ path: fc.stringMatching(/^\/[-._a-z0-9/]{1,100}$/) })),
-      service: label,
-      port,
-      protocol: fc.constantFrom(...PORT_PROTOCOLS),
+      inbound: address,
+      outbound: address,
+      ports: fc.uniqueArray(plainRecord({ appPort: port, ...applicationPort }), { selector: ({ appPort }) => appPort }),
     }),
+    { nil: undefined },
   ),
   admin: address,
   workers: fc.integer({ min: 1, max: 64 }),
@@ -88,6 +94,7 @@ describe("the flags of a sidecar", () => {
           protocol: "detect",
         },
       ],
+      capture: undefined,
       admin: { host: "127.0.0.1", port: 4191 },
       workers: 1,
       logLevel: "info",
@@ -116,7 +123,20 @@ describe("the flags of a sidecar", () => {
     assert.equal(protocolOf(",protocol=linkerd.io/opaque"), "opaque");
   });
 
+  it("take the port that captured calls go to for the service's where none is given", () => {
+    const listeners = ["--service", "price", "--capture-inbound", "[::]:4143", "--capture-outbound", "[::]:4140"];
+    const [first, second] =
+      parse(...listeners, "--captured", "8080=127.0.0.1:1", "--captured", "9=127.0.0.1:1,port=80").capture?.ports ?? [];
+    assert.deepEqual([first?.appPort, first?.port, second?.appPort, second?.port], [8080, 8080, 9, 80]);
+  });
+
+  const captured = ["--capture-inbound", "[::]:4143", "--capture-outbound", "[::]:4140", "--captured"];
   const wrong: [string[], RegExp][] = [
+    [["--capture-inbound", "[::]:4143"], /--capture-inbound, --capture-outbound: one of them is missing/],
+    [["--captured", "80=127.0.0.1:1,service=a"], /--capture-inbound, --capture-outbound: one of them is missing/],
+    [[...captured, "80"], /--captured.*PORT=TARGET/],
+    [[...captured, "0=127.0.0.1:1,service=a"], /--captured.*1 to 65535.*"0"/],
+    [[...captured, "80=127.0.0.1:1,service=a", "--captured", "80=127.0.0.1:2,service=b"], /port 80 is given twice/],
     [["--upstream", "product"], /--upstream.*SERVICE=IP:PORT.*"product"/],
     [["--upstream", "a=127.0.0.1:1=b"], /--upstream/],
     [["--upstream", "a b=127.0.0.1:1"], /--upstream.*"a b"/],
