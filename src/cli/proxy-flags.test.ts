@@ -101,7 +101,6 @@ describe("the flags of a sidecar", () => {
           protocol: "detect",
         },
       ],
-      capture: undefined,
       admin: { host: "127.0.0.1", port: 4191 },
       workers: 1,
       logLevel: "info",
