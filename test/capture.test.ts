@@ -26,7 +26,7 @@ const THEIRS = { v4: "192.0.2.2", v6: "2001:db8::2" };
 interface Captured {
   readonly ours: Namespace;
   readonly theirs: Namespace;
-  metrics(): Promise<string>;
+  readonly metrics: () => Promise<string>;
 }
 
 async function captured(context: TestContext, words: readonly string[] = []): Promise<Captured> {

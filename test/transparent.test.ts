@@ -4,6 +4,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 
+import type { Namespace } from "../src/cli/up/transparent/namespace.ts";
 import { metricSum } from "./support/mesh.ts";
 import { needsRoot, outputIn } from "./support/namespaces.ts";
 import { transparentMesh } from "./support/transparent.ts";
@@ -30,8 +31,8 @@ services:
 /** Who answered, by the server's own word. */
 const Answer = /^(\S+) (\S+) host=(\S+)$/m;
 
-async function metricsOf(inside: (words: readonly string[]) => Promise<string>, admin: string): Promise<string> {
-  return inside(["curl", "-sS", `http://${admin}/metrics`]);
+async function metricsOf(machine: Namespace, admin: string): Promise<string> {
+  return outputIn(machine, ["curl", "-sS", `http://${admin}/metrics`]);
 }
 
 describe("heddle up --transparent", () => {
@@ -104,25 +105,30 @@ describe("heddle up --transparent", () => {
       });
 
       await context.test("both sidecars have measured it, and people reach the mesh as ever", async () => {
-        const run = (words: readonly string[]): Promise<string> => outputIn(mesh.machine, words);
         const listed = JSON.parse(
-          await run([process.execPath, join(import.meta.dirname, "..", "bin", "heddle"), "endpoints", "-o", "json"]),
+          await outputIn(mesh.machine, [
+            process.execPath,
+            join(import.meta.dirname, "..", "bin", "heddle"),
+            "endpoints",
+            "-o",
+            "json",
+          ]),
         );
         const adminOf = (workload: string): string => {
           const text = JSON.stringify(listed);
           const row = (listed as { workload: string; admin: string }[]).find((one) => one.workload === workload);
           return row?.admin ?? assert.fail(text);
         };
-        const out = await metricsOf(run, adminOf("client-1"));
+        const out = await metricsOf(mesh.machine, adminOf("client-1"));
         assert.ok(
           metricSum(out, "response_total", 'direction="outbound"', 'dst_service="price"', 'status_code="200"') > 0,
         );
-        const into = await metricsOf(run, adminOf("price-1"));
+        const into = await metricsOf(mesh.machine, adminOf("price-1"));
         assert.ok(metricSum(into, "response_total", 'direction="inbound"', 'status_code="200"') > 0);
-        const bytes = await metricsOf(run, adminOf("redis-1"));
+        const bytes = await metricsOf(mesh.machine, adminOf("redis-1"));
         assert.ok(metricSum(bytes, "tcp_open_total", 'direction="inbound"', 'peer="dst"') > 0);
         assert.match(
-          await run(["curl", "-sS", "-H", "Host: price:8080", "http://127.0.0.1:4140/keyboard"]),
+          await outputIn(mesh.machine, ["curl", "-sS", "-H", "Host: price:8080", "http://127.0.0.1:4140/keyboard"]),
           /^price-\d \/keyboard/,
         );
       });
@@ -154,7 +160,7 @@ describe("heddle up --transparent", () => {
         const hosts = await readFile("/etc/hosts", "utf8");
         assert.ok(!hosts.includes("10.78."), "the machine's own names are as they were");
         assert.equal(await mesh.stop(), 0, mesh.output());
-        await until("every process in its namespaces is gone", () => mesh.left().length === 0, 30_000);
+        await until("every process of it is gone", () => mesh.left().length === 0, 30_000);
         assert.doesNotMatch(await outputIn(mesh.machine, ["ip", "-o", "link"]), /veth|heddle/);
       });
     },
@@ -167,7 +173,12 @@ describe("heddle up --transparent", () => {
     );
     assert.ok(mesh.left().length >= 3, "the program, its sidecar and the keyboard's");
     mesh.process.kill("SIGKILL");
-    await until("every process in its namespaces is gone", () => mesh.left().length === 0, 30_000);
+    await until("every process of it is gone", () => mesh.left().length === 0, 30_000);
+  });
+
+  it("refuses a program the ports of its sidecar", needsRoot("nft"), async (context) => {
+    const mesh = "services:\n  price:\n    run: sleep 3600\n    port: 4143\n";
+    await assert.rejects(transparentMesh(context, mesh), /price-1 cannot listen at port 4143: its sidecar does/);
   });
 
   it("says that it takes root", needsRoot("nft"), async (context) => {

@@ -171,9 +171,12 @@ function parseCapture(flags: FlagValues<typeof PROXY_FLAGS>, service: string): C
 const CAPTURED_EXAMPLE = "8080=127.0.0.1:8080,service=price,port=80,protocol=http";
 
 function parseCaptured(text: string, service: string): CapturedPort {
-  const portOf = (entry: string): number => parsePort("--captured", entry);
-  const { entry, ...port } = parseApplicationPort("--captured", CAPTURED_EXAMPLE, text, service, portOf);
-  return { appPort: portOf(entry), ...port };
+  const { entry, ...port } = parseApplicationPort("--captured", CAPTURED_EXAMPLE, text, service, capturedPort);
+  return { appPort: capturedPort(entry), ...port };
+}
+
+function capturedPort(entry: string): number {
+  return parsePort("--captured", entry);
 }
 
 const PORT_SETTINGS = ["service", "port", "protocol"];

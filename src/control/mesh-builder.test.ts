@@ -121,10 +121,12 @@ describe("buildMesh", () => {
   });
 
   it("gathers the addresses that a service is known by", () => {
-    const given = (name: string, serviceAddresses: string[]) => workload(name, [{ serviceAddresses }]);
     const { mesh } = buildMesh(
       [],
-      [given("price-1", ["10.78.0.3", "fd77::2:2"]), given("price-2", ["10.78.0.2", "10.78.0.3"])],
+      [
+        workload("price-1", [{ serviceAddresses: ["10.78.0.3", "fd77::2:2"] }]),
+        workload("price-2", [{ serviceAddresses: ["10.78.0.2", "10.78.0.3"] }]),
+      ],
     );
     assert.deepEqual(mesh.services[0]?.addresses, ["10.78.0.2", "10.78.0.3", "fd77::2:2"]);
   });

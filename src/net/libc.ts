@@ -19,6 +19,7 @@ export function libc(): Libc {
 }
 
 function load(): Libc {
+  // oxlint-disable-next-line typescript/unbound-method -- put back as it was
   const { emitWarning } = process;
   // That node:ffi is experimental is known here, and for users of Heddle no news.
   process.emitWarning = () => {};

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { endianness } from "node:os";
 import { describe, it } from "node:test";
 
-import fc from "fast-check";
+import * as fc from "fast-check";
 
 import { decodeSocketAddress } from "./original-destination.ts";
 

@@ -25,7 +25,7 @@ export interface TransparentMesh {
   programs(workload: string): number[];
   /** Runs something as a program of that instance would. */
   inside(workload: string, command: readonly string[]): Promise<Ran>;
-  /** Ids of processes that live in network namespaces which were made by it. */
+  /** Ids of processes that it has started, or that live in network namespaces which it made. */
   left(): number[];
   /** As Ctrl-C does. */
   stop(): Promise<number | null>;
@@ -50,7 +50,7 @@ export async function transparentMesh(context: TestContext, mesh: string): Promi
   };
   context.after(async () => {
     await stop();
-    await rm(folder, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true, maxRetries: 10 });
   });
   await until(
     "the mesh is ready",
@@ -65,6 +65,7 @@ export async function transparentMesh(context: TestContext, mesh: string): Promi
   const root = child.pid as number;
   const programs = (workload: string): number[] =>
     descendantsOf(root).filter((pid) => read(`/proc/${pid}/environ`).includes(`HEDDLE_WORKLOAD=${workload}\0`));
+  const started = new Set(descendantsOf(root));
   const machines = networkOf(root);
   const made = new Set(
     descendantsOf(root)
@@ -82,7 +83,7 @@ export async function transparentMesh(context: TestContext, mesh: string): Promi
       if (pid === undefined) throw new Error(`no program of ${workload} runs`);
       return runHere(["nsenter", "-t", String(pid), "-n", "-m", "--", ...words], "");
     },
-    left: () => processes().filter((pid) => made.has(networkOf(pid))),
+    left: () => processes().filter((pid) => started.has(pid) || made.has(networkOf(pid))),
     stop,
   };
 }

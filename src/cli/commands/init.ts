@@ -3,11 +3,8 @@ import { isIP } from "node:net";
 import { defineCommand } from "../command.ts";
 import { UsageError } from "../errors.ts";
 import { captureSteps, findFirewall, perform, runHere, type Step, undoSteps } from "../init/firewall.ts";
-import type { CaptureRules, PortRange } from "../init/rules.ts";
+import { type CaptureRules, type PortRange, SIDECAR_UID } from "../init/rules.ts";
 import { parsePort } from "../values.ts";
-
-/** Linkerd's user for sidecars. */
-export const SIDECAR_UID = 2102;
 
 /** Greatest number of a user or a group; the one above means "unchanged" to the system. */
 const ID_MAX = 4_294_967_294;

@@ -9,6 +9,9 @@
  * All of ours lies in one place, the table "heddle" or the chains HEDDLE_…, which is replaced in one step.
  */
 
+/** Linkerd's user for sidecars. */
+export const SIDECAR_UID = 2102;
+
 /** Both ends are of it; 1 to 65535. */
 export interface PortRange {
   readonly first: number;

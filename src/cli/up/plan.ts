@@ -89,14 +89,12 @@ export function sidecarConfig(
   settings: SidecarSettings,
 ): ProxyConfig {
   const { captured } = ports;
-  const served = ports.ports.map(({ definition: port, app, inbound }) => ({
-    listen: loopback(inbound),
-    appPort: app,
+  const served = ({ definition: port, app }: InstancePorts["ports"][number]) => ({
     target: loopback(app),
     service: definition.service.name,
     port: port.port,
     protocol: port.protocol,
-  }));
+  });
   return {
     workload: definition.instance.name,
     namespace: definition.namespace,
@@ -105,11 +103,12 @@ export function sidecarConfig(
     identity: identityOf(definition.service.name),
     outbound: loopback(ports.outbound),
     upstreams: ports.upstreams.map(({ authority, port }) => ({ authority, listen: loopback(port) })),
-    inbound: captured === undefined ? served.map(({ appPort: _, ...inbound }) => inbound) : [],
+    inbound:
+      captured === undefined ? ports.ports.map((port) => ({ listen: loopback(port.inbound), ...served(port) })) : [],
     capture: captured && {
       inbound: captured.inbound,
       outbound: captured.outbound,
-      ports: served.map(({ listen: _, ...port }) => port),
+      ports: ports.ports.map((port) => ({ appPort: port.app, ...served(port) })),
     },
     admin: loopback(ports.admin),
     workers: 1,

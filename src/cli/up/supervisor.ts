@@ -168,10 +168,16 @@ export class MeshSupervisor {
     const { host, network } = this.#options;
     if (network === undefined) return { ports: await allocatePorts(definition, this.#allocator), host };
     const { instance, service, namespace } = definition;
-    const captured = await network.place(instance.name, service.name, namespace);
     const own = service.ports.map(({ port }) => port);
-    const ports = { ...(await allocatePorts(definition, this.#allocator, own)), captured };
-    return { ports, host: await network.hostOf(instance.name, host, ports.admin) };
+    for (const port of own) this.#allocator.reserve(port);
+    const captured = await network.place(instance.name, service.name, namespace, own);
+    try {
+      const ports = { ...(await allocatePorts(definition, this.#allocator, own)), captured };
+      return { ports, host: await network.hostOf(instance.name, host, ports.admin) };
+    } catch (error) {
+      network.leave(instance.name);
+      throw error;
+    }
   }
 
   async #retire(instance: Instance): Promise<void> {

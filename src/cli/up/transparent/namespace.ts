@@ -90,16 +90,19 @@ export class Namespace {
   bind(address: SocketAddress): BoundSocket {
     const { setns } = libc();
     const outside = openSync("/proc/thread-self/ns/net", "r");
+    let bound: BoundSocket | undefined;
+    let failure: unknown;
     try {
       if (setns(this.#net, CLONE_NEWNET) !== 0) throw new Failure("cannot enter a network namespace", NEEDS_ROOT);
-      try {
-        return new BoundSocket(address);
-      } finally {
-        if (setns(outside, CLONE_NEWNET) !== 0) throw new Error("cannot leave a network namespace");
-      }
-    } finally {
-      closeSync(outside);
+      bound = new BoundSocket(address);
+    } catch (error) {
+      failure = error;
     }
+    const left = setns(outside, CLONE_NEWNET) === 0;
+    closeSync(outside);
+    if (!left) throw new Error("cannot leave a network namespace: what follows would happen in the wrong one");
+    if (bound === undefined) throw failure;
+    return bound;
   }
 
   /** Connects from inside. */

@@ -7,9 +7,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 
 import type { SocketAddress } from "../../../proxy/config.ts";
-import { SIDECAR_UID } from "../../commands/init.ts";
 import { Failure } from "../../errors.ts";
 import { captureSteps, findFirewall, perform, runHere } from "../../init/firewall.ts";
+import { SIDECAR_UID } from "../../init/rules.ts";
 import type { MeshFile } from "../../../dialects/mesh/mesh-file.ts";
 import type { Host } from "../host.ts";
 import type { CapturedPlace, MeshAddresses } from "../plan.ts";
@@ -121,8 +121,12 @@ export class TransparentNetwork {
     await Promise.all(Array.from(this.#cabins.values(), (cabin) => this.#tellNames(cabin)));
   }
 
-  /** Makes the namespace of one instance. @throws Failure */
-  async place(name: string, service: string, namespace: string): Promise<CapturedPlace> {
+  /** Makes the namespace of one instance, whose program listens at `ports`. @throws Failure */
+  async place(name: string, service: string, namespace: string, ports: readonly number[]): Promise<CapturedPlace> {
+    const taken = ports.find((port) => port === INBOUND_PORT || port === OUTBOUND_PORT);
+    if (taken !== undefined) {
+      throw new Failure(`${name} cannot listen at port ${taken}: its sidecar does`, "Give the service another port.");
+    }
     const { v4, v6 } = this.#workloads.addressOf(name);
     const inside = await Namespace.create();
     const cabin: Cabin = { namespace: inside, relays: [] };
