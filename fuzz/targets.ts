@@ -1,5 +1,6 @@
 /** Every parser that reads what others write. */
 import type { Target } from "./target.ts";
+import { clientHello } from "./targets/client-hello.ts";
 import { detect } from "./targets/detect.ts";
 import { exposition } from "./targets/exposition.ts";
 import { grpcFrames } from "./targets/grpc-frames.ts";
@@ -12,6 +13,7 @@ import { http2Client } from "./targets/http2-client.ts";
 import { http2Nghttp2 } from "./targets/http2-nghttp2.ts";
 import { http2Server } from "./targets/http2-server.ts";
 import { meshYaml } from "./targets/mesh-yaml.ts";
+import { resources } from "./targets/resources.ts";
 
 export const targets: readonly Target[] = [
   http1Server,
@@ -22,8 +24,10 @@ export const targets: readonly Target[] = [
   http2Nghttp2,
   hpack,
   detect,
+  clientHello,
   grpcText,
   grpcFrames,
   exposition,
   meshYaml,
+  resources,
 ];

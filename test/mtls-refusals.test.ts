@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { after, before, describe, it, type TestContext } from "node:test";
 import tls from "node:tls";
 
-import type { TlsMode } from "../src/model/inbound-policy.ts";
+import { NO_DOCUMENT, openPolicy, type TlsMode } from "../src/model/inbound-policy.ts";
 import type { PortProtocol } from "../src/model/service.ts";
 import type { Credentials } from "../src/net/credentials.ts";
 import { type Application, call, startApplication } from "./support/application.ts";
@@ -242,7 +242,9 @@ async function dialled(
 }
 
 describe("what a port takes", () => {
-  const at = (mode: TlsMode): Partial<SecuredOptions> => ({ tlsMode: mode });
+  const at = (mode: TlsMode): Partial<SecuredOptions> => ({
+    policy: { ...openPolicy, tls: { mode, origin: NO_DOCUMENT } },
+  });
 
   for (const protocol of ["detect", "http", "opaque"] satisfies PortProtocol[]) {
     it(`permissive, ${protocol}: plaintext as well, and says so`, async (context) => {

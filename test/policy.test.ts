@@ -45,7 +45,10 @@ describe("HTTP under a policy", () => {
     assert.equal(app.requests, 1);
     const line = sidecar.log.find((one) => one.includes("was refused by the policy")) ?? "";
     assert.match(line, /policies\.yaml:3/);
-    assert.match(line, /heddle authz explain --to price.default --port 80 --method GET --path \/a"/);
+    assert.match(
+      line,
+      /heddle authz explain --from 127\.0\.0\.2 --to price.default --port 80 --method GET --path \/a"/,
+    );
     assert.doesNotMatch(sidecar.log.join(""), /secret/);
     const metrics = await sidecar.metrics();
     const labels = ['authz_group="security.istio.io"', 'authz_kind="authorizationpolicy"', 'srv_port="80"'];

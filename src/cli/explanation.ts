@@ -18,11 +18,10 @@ export function explanationText({ call, verdicts, notes }: Explanation, paint: P
 }
 
 function verdictLines(verdict: ExplainVerdict, several: boolean, paint: Paint): string[] {
-  const { allowed, reason, by, workloads, audited, asks, suggestions } = verdict;
+  const { allowed, reason, workloads, audited, asks, suggestions } = verdict;
   const word = allowed ? paint("green", "allowed") : paint("red", "refused");
   const where = several ? ` by ${workloads.join(", ")}` : "";
   const lines = [`${word}${where}: ${reason}`];
-  if (whereText(by) !== "") lines.push(`  at ${whereText(by)}`);
   for (const origin of audited) lines.push(`  marked by ${origin.name} (${whereText(origin) || origin.kind})`);
   if (asks.length > 0) lines.push(`  if ${asks.join(" and ")} say${asks.length === 1 ? "s" : ""} so too when asked`);
   if (suggestions.length > 0) lines.push("", ...suggestions.map((sentence) => `  ${sentence}`));

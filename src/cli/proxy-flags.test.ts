@@ -36,6 +36,17 @@ const identity = plainRecord({
   serviceAccount: label,
   joinToken: fc.constant("token"),
 });
+const applicationPort = {
+  target: fc.oneof(address, plainRecord({ path: fc.stringMatching(/^\/[-._a-z0-9/]{1,100}$/) })),
+  service: label,
+  port,
+  protocol: fc.constantFrom(...PORT_PROTOCOLS),
+};
+const capture = plainRecord({
+  inbound: address,
+  outbound: address,
+  ports: fc.uniqueArray(plainRecord({ ...applicationPort, appPort: port }), { selector: ({ appPort }) => appPort }),
+});
 const config: fc.Arbitrary<ProxyConfig> = plainRecord({
   workload: label,
   namespace: label,
@@ -47,15 +58,8 @@ const config: fc.Arbitrary<ProxyConfig> = plainRecord({
   upstreams: fc.array(
     plainRecord({ authority: fc.tuple(label, port).map(([name, number]) => `${name}:${number}`), listen: address }),
   ),
-  inbound: fc.array(
-    plainRecord({
-      listen: address,
-      target: fc.oneof(address, plainRecord({ path: fc.stringMatching(/^\/[-._a-z0-9/]{1,100}$/) })),
-      service: label,
-      port,
-      protocol: fc.constantFrom(...PORT_PROTOCOLS),
-    }),
-  ),
+  inbound: fc.array(plainRecord({ ...applicationPort, listen: address })),
+  capture: fc.option(capture, { nil: undefined }),
   admin: address,
   workers: fc.integer({ min: 1, max: 64 }),
   logLevel: fc.constantFrom(...LOG_LEVELS),
@@ -83,6 +87,7 @@ describe("the flags of a sidecar", () => {
       service: "price",
       control: undefined,
       identity: undefined,
+      capture: undefined,
       outbound: undefined,
       upstreams: [],
       inbound: [

@@ -63,6 +63,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/proxy.ts")).proxy,
   },
   {
+    name: "init",
+    summary: "Bring a workload's connections to its sidecar by firewall rules",
+    load: async () => (await import("./commands/init.ts")).init,
+  },
+  {
     name: "version",
     summary: "Print the version of this program and of the control plane",
     load: async () => (await import("./commands/version.ts")).version,

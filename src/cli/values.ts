@@ -18,6 +18,29 @@ export function parseAddress(flag: string, text: string): SocketAddress {
   throw new UsageError(`${flag}: expected IP:PORT like 127.0.0.1:4140 or [::1]:4140, found "${text}"`, hint);
 }
 
+/** Whether only this host reaches a listener there. */
+export function isLoopback({ host }: SocketAddress): boolean {
+  return /^127\./.test(host) || host === "::1";
+}
+
+/**
+ * Like {@link parseAddress}, for listeners that ask nobody who they are: only this host may reach them.
+ *
+ * @param insecure whether the flag `--insecure-…` of the same name, that says otherwise, was given; undefined: there is none
+ * @throws UsageError
+ */
+export function parsePrivateAddress(flag: string, text: string, insecure: boolean | undefined): SocketAddress {
+  const address = parseAddress(flag, text);
+  if (insecure === true || isLoopback(address)) return address;
+  const instead = `127.0.0.1:${address.port}`;
+  const hint =
+    insecure === undefined ? "" : `, or add --insecure-${flag.slice(2)} if only friends reach ${address.host}`;
+  throw new UsageError(
+    `${flag}: ${text} is reached from other hosts, and nobody is asked there who they are`,
+    `Say ${flag} ${instead}${hint}.`,
+  );
+}
+
 /** The form that {@link parseAddress} reads. */
 export function formatAddress(address: SocketAddress): string {
   return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;

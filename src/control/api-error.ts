@@ -5,6 +5,7 @@ import type { FieldError } from "./sources/registration.ts";
 
 export type ApiErrorCode =
   | "bad-host"
+  | "bad-origin"
   | "bad-query"
   | "bad-json"
   | "bad-fields"
@@ -18,6 +19,7 @@ export type ApiErrorCode =
 /** One place for which code has which status. */
 const STATUS: Readonly<Record<ApiErrorCode, ContentfulStatusCode>> = {
   "bad-host": 403,
+  "bad-origin": 403,
   "bad-query": 400,
   "bad-json": 400,
   "bad-fields": 422,

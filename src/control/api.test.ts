@@ -16,7 +16,6 @@ import { recordingLogger } from "./testing/logger.ts";
 
 /** Its routes have their own tests. */
 const noIdentity: IdentityApi = {
-  trustDomain: "mesh.test",
   joinToken: () => "full",
   rotate: () => Promise.resolve("under way"),
   get status(): never {
@@ -219,6 +218,25 @@ describe("the API", () => {
     const { call, registry } = setUp();
     registry.put(registration("price-1"));
     assert.equal((await call("DELETE", "/api/v1/workloads/default/pirce-1")).json.error.hint, "did you mean price-1?");
+  });
+
+  it("takes no orders from web pages of others", async () => {
+    const { app, registry } = setUp();
+    const send = async (origin: string | undefined, host = "127.0.0.1:4180"): Promise<number> => {
+      const headers = { host, ...(origin === undefined ? {} : { origin }) };
+      const body = JSON.stringify(registrationBody);
+      return (await app.request("/api/v1/workloads/default/price-1", { method: "PUT", headers, body })).status;
+    };
+    for (const origin of ["http://evil.example", "null", "http://127.0.0.1:3000", "https://127.0.0.1:4180"]) {
+      assert.equal(await send(origin), 403, origin);
+    }
+    assert.equal(registry.size, 0);
+    assert.equal(await send("http://127.0.0.1:4180"), 201);
+    assert.equal(await send(undefined), 200);
+    const explain = { method: "POST", headers: { host: "localhost", origin: "http://evil.example" }, body: "{}" };
+    assert.equal((await app.request("/api/v1/authz/explain", explain)).status, 403);
+    const look = { headers: { host: "localhost", origin: "http://evil.example" } };
+    assert.equal((await app.request("/api/v1/services", look)).status, 200);
   });
 
   it("reads the parameters of stat", async () => {

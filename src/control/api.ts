@@ -5,11 +5,11 @@ import { bodyLimit } from "hono/body-limit";
 import { closest } from "../dialects/closest.ts";
 import type { Mesh } from "../model/mesh.ts";
 import { type PortKey, portKey } from "../model/service.ts";
+import { isAllowedHost, isAllowedOrigin } from "../protocol/host-check.ts";
 import type { NodeStatus } from "../xds/node.ts";
 import { ApiError } from "./api-error.ts";
 import { jsonBody, knownParameters, windowQuery } from "./api-query.ts";
 import { type AuthzState, authzRoutes } from "./authz/routes.ts";
-import { isAllowedHost } from "./host-check.ts";
 import { addIdentityRoutes, type IdentityApi } from "./identity/api.ts";
 import { parseRegistration, type Registration } from "./sources/registration.ts";
 import { type Registry, WORKLOADS_MAX } from "./sources/registry.ts";
@@ -55,6 +55,10 @@ export function createApi(state: ApiState): Api {
     if (!isAllowedHost(host, c.env?.incoming?.socket.localAddress)) {
       const hint = "use the address on which it listens, or localhost";
       throw new ApiError("bad-host", `the API is not served under the name "${host ?? ""}"`, hint);
+    }
+    const origin = c.req.header("origin");
+    if (c.req.method !== "GET" && c.req.method !== "HEAD" && !isAllowedOrigin(origin, host)) {
+      throw new ApiError("bad-origin", `web pages of "${origin ?? ""}" may not change anything here`);
     }
     await next();
     c.header("server", "heddle");

@@ -26,6 +26,7 @@ interface Draft {
   readonly namespace: string;
   /** By number. */
   readonly ports: Map<number, ServicePort>;
+  readonly addresses: Set<string>;
 }
 
 /**
@@ -48,8 +49,10 @@ export function buildMesh(
   }
   const byName = workloads.toSorted((a, b) => compare(a.namespace, b.namespace) || compare(a.name, b.name));
   for (const workload of byName) {
-    for (const port of workload.ports)
+    for (const port of workload.ports) {
       builder.addPort(port.service, workload.namespace, port, `workload ${workload.name}`);
+      builder.addAddresses(port.service, workload.namespace, port.serviceAddresses ?? []);
+    }
     builder.addPolicy(workload);
   }
   for (const workload of workloads) {
@@ -73,7 +76,7 @@ class Builder {
     const key = `${name}.${namespace}`;
     let draft = this.#services.get(key);
     if (draft === undefined) {
-      draft = { name, namespace, ports: new Map() };
+      draft = { name, namespace, ports: new Map(), addresses: new Set() };
       this.#services.set(key, draft);
     }
     const known = draft.ports.get(port.port);
@@ -90,6 +93,11 @@ class Builder {
       this.#warnings.push(`${says}, which is the name of port ${taken.port}; it is called "${unique}"`);
     }
     draft.ports.set(port.port, { name: unique, port: port.port, protocol: port.protocol });
+  }
+
+  /** Of a service that has a port already. */
+  addAddresses(name: string, namespace: string, addresses: readonly string[]): void {
+    for (const address of addresses) this.#services.get(`${name}.${namespace}`)?.addresses.add(address);
   }
 
   addPolicy(workload: Workload): void {
@@ -126,7 +134,12 @@ class Builder {
 
   finish(): BuiltMesh {
     const services: Service[] = [...this.#services.values()]
-      .map(({ name, namespace, ports }) => ({ name, namespace, ports: [...ports.values()] }))
+      .map(({ name, namespace, ports, addresses }) => ({
+        name,
+        namespace,
+        ports: [...ports.values()],
+        ...(addresses.size > 0 && { addresses: [...addresses].sort(compare) }),
+      }))
       .sort((a, b) => compare(a.namespace, b.namespace) || compare(a.name, b.name));
     const endpoints = new Map<PortKey, readonly Endpoint[]>(
       [...this.#endpoints]

@@ -11,6 +11,12 @@ import { DEFAULT_ROOT_NAMESPACE } from "./target.ts";
 
 type Report = (severity: Diagnostic["severity"], at: Resource, field: string, message: string, hint?: string) => void;
 
+/**
+ * Combinations that rules may have in all, of Istio's from and to and of SMI's rules and matches: a short text can have very
+ * many. What one port may have at most is bounded by what evaluates them.
+ */
+export const COMBINATIONS_IN_ALL_MAX = 200_000;
+
 export function crossCheck(resources: ResourceSet): Diagnostic[] {
   const diagnostics: Diagnostic[] = [];
   const report: Report = (severity, { origin }, field, message, hint = "") =>
@@ -20,6 +26,7 @@ export function crossCheck(resources: ResourceSet): Diagnostic[] {
   linkerdReferences(resources, report);
   smiReferences(resources, report);
   peerAuthentications(resources, report);
+  combinations(resources, report);
   return diagnostics;
 }
 
@@ -36,9 +43,10 @@ function eachAgain<T>(items: readonly T[], keyOf: (item: T) => string, found: (i
   }
 }
 
+const nameKey = ({ type, origin }: Resource): string => `${type} ${origin.namespace} ${origin.name}`;
+
 function duplicates({ all }: ResourceSet, report: Report): void {
-  const key = ({ type, origin }: Resource): string => `${type} ${origin.namespace} ${origin.name}`;
-  eachAgain(all, key, (again, first) => {
+  eachAgain(all, nameKey, (again, first) => {
     const { namespace, name } = again.origin;
     const kind = again.type.slice(again.type.indexOf("/") + 1);
     const message = `${kind} "${name}" of the namespace "${namespace}" is already written at ${placeOf(first)}`;
@@ -52,11 +60,12 @@ function selectorKey({ matchLabels, matchExpressions }: LabelSelector): string {
   return JSON.stringify([labels, expressions.map((one) => JSON.stringify(one)).sort()]);
 }
 
+const serverKey = ({ origin, spec }: ResourceOf<"policy.linkerd.io/Server">): string =>
+  `${origin.namespace} ${typeof spec.port} ${spec.port} ${selectorKey(spec.podSelector)}`;
+
 /** As Linkerd's admission does: two Servers of the same port and the same selector. */
 function overlappingServers(resources: ResourceSet, report: Report): void {
-  const key = ({ origin, spec }: ResourceOf<"policy.linkerd.io/Server">): string =>
-    `${origin.namespace} ${typeof spec.port} ${spec.port} ${selectorKey(spec.podSelector)}`;
-  eachAgain(resources.of("policy.linkerd.io/Server"), key, (again, first) => {
+  eachAgain(resources.of("policy.linkerd.io/Server"), serverKey, (again, first) => {
     const message = `the Server "${first.origin.name}" at ${placeOf(first)} has the same podSelector and port`;
     report("error", again, "spec.podSelector", message, "a port of a workload has one Server");
   });
@@ -149,6 +158,9 @@ function smiReferences(resources: ResourceSet, report: Report): void {
   }
 }
 
+const peerKey = ({ origin, spec }: ResourceOf<"security.istio.io/PeerAuthentication">): string =>
+  `${origin.namespace} ${selectorKey({ matchLabels: spec.selector ?? {}, matchExpressions: [] })}`;
+
 /** Istio takes the oldest; files have no age, so the first holds. */
 function peerAuthentications(resources: ResourceSet, report: Report): void {
   const all = resources.of("security.istio.io/PeerAuthentication");
@@ -157,10 +169,34 @@ function peerAuthentications(resources: ResourceSet, report: Report): void {
     const message = `with a selector in the root namespace "${DEFAULT_ROOT_NAMESPACE}" it is about no workload`;
     report("warning", one, "spec.selector", message, "leave the selector out to mean the whole mesh");
   }
-  const key = ({ origin, spec }: ResourceOf<"security.istio.io/PeerAuthentication">): string =>
-    `${origin.namespace} ${selectorKey({ matchLabels: spec.selector ?? {}, matchExpressions: [] })}`;
-  eachAgain(all, key, (again, first) => {
+  eachAgain(all, peerKey, (again, first) => {
     const message = `"${first.origin.name}" at ${placeOf(first)} is about the same workloads, and the first one holds`;
     report("warning", again, "spec.selector", message, "write both into one document");
   });
+}
+
+function combinations(resources: ResourceSet, report: Report): void {
+  let sum = 0;
+  for (const resource of resources.all) {
+    sum += combinationsOf(resource, resources);
+    if (sum <= COMBINATIONS_IN_ALL_MAX) continue;
+    const message = `with this document rules have more than ${COMBINATIONS_IN_ALL_MAX} combinations in all`;
+    report("error", resource, "", message, "split its rules, so that they combine less");
+    return;
+  }
+}
+
+function combinationsOf(resource: Resource, resources: ResourceSet): number {
+  if (resource.type === "security.istio.io/AuthorizationPolicy") {
+    const counts = resource.spec.rules.map(({ rule: { from, to } }) => (from?.length ?? 1) * (to?.length ?? 1));
+    return counts.reduce((a, b) => a + b, 0);
+  }
+  if (resource.type === "access.smi-spec.io/TrafficTarget") {
+    const { namespace } = resource.origin;
+    const groups = resource.spec.rules.map(({ name }) =>
+      resources.find("specs.smi-spec.io/HTTPRouteGroup", namespace, name),
+    );
+    return groups.reduce((a, group) => a + (group?.spec.matches.length ?? 1), 0);
+  }
+  return 0;
 }

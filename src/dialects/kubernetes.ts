@@ -71,7 +71,7 @@ export function kubernetesDocument<const F extends Fields, S>(
   return mapped(shape, (value, node) => {
     const head = value.metadata as Metadata;
     const { name, namespace, labels: ownLabels, annotations } = head;
-    return { name, namespace, labels: ownLabels, annotations, spec: to(value as FieldsRead<F>, node, head) };
+    return { name, namespace, labels: ownLabels, annotations, spec: to(value, node, head) };
   });
 }
 
@@ -101,13 +101,13 @@ const expression: Shape<LabelExpression> = mapping(
 );
 
 /** Values that YAML reads as numbers or booleans are refused, as by Kubernetes. */
-const labels = orEmpty(dictionary("a mapping of labels", anyText));
+const labelsField = orEmpty(dictionary("a mapping of labels", anyText));
 
 /** Istio's: labels only. */
-export const matchLabels = mapping({ matchLabels: labels });
+export const matchLabels = mapping({ matchLabels: labelsField });
 
 export const labelSelector: Shape<LabelSelector> = mapping({
-  matchLabels: labels,
+  matchLabels: labelsField,
   matchExpressions: defaulted(list("a list of expressions", expression), []),
 });
 

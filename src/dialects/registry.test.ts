@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 
 import { formatDiagnostic } from "./diagnostic.ts";
 import { COMBINATIONS_MAX } from "./istio/authorization-rules.ts";
+import { TEMPLATE_LENGTH_MAX } from "./istio/patterns.ts";
 import { KINDS, LIST_ITEMS_MAX, NOT_YET, parseResources } from "./registry.ts";
 import type { ResourceType } from "./resource.ts";
 import { ENTRIES_MAX, TEXT_LENGTH_MAX } from "./shape.ts";
@@ -25,6 +26,12 @@ kind: PeerAuthentication
 metadata: { name: default }
 spec: { mtls: { mode: STRICT } }
 `;
+
+const intentions = (sources: number): string =>
+  `Kind: service-intentions\nName: a\nSources: [${Array.from({ length: sources }, (_, i) => `{ Name: s${i}, Action: deny }`).join()}]\n`;
+
+const items = (count: number): string =>
+  `apiVersion: v1\nkind: List\nitems: [${Array.from({ length: count }, () => "1").join()}]\n`;
 
 describe("parseResources", () => {
   it("reads the YAML of an article as it is printed there", () => {
@@ -115,8 +122,6 @@ spec:
   });
 
   it("reads a bounded number of everything", () => {
-    const intentions = (sources: number): string =>
-      `Kind: service-intentions\nName: a\nSources: [${Array.from({ length: sources }, (_, i) => `{ Name: s${i}, Action: deny }`).join()}]\n`;
     assert.deepEqual(told(intentions(ENTRIES_MAX)), []);
     assert.deepEqual(told(intentions(ENTRIES_MAX + 1)), ["3:10: error: Sources: 1001 entries; at most 1000 are read"]);
 
@@ -140,8 +145,6 @@ spec:
       "5999:1: error: the file has more than 1000 documents, which are not read (split it into several files)",
     ]);
 
-    const items = (count: number): string =>
-      `apiVersion: v1\nkind: List\nitems: [${Array.from({ length: count }, () => "1").join()}]\n`;
     assert.equal(told(items(LIST_ITEMS_MAX)).length, LIST_ITEMS_MAX);
     assert.deepEqual(told(items(LIST_ITEMS_MAX + 1)), [
       "3:8: error: items: 1001 documents; at most 1000 are read (split it into several files)",
@@ -160,6 +163,14 @@ spec: { rules: [{ from: [${sources.slice(0, from).join()}], to: [${operations.jo
     assert.deepEqual(told(rule(33)), [
       "4:17: error: spec.rules[0]: from and to have 1056 combinations; at most 1024 are possible (write several rules)",
     ]);
+
+    const template = (length: number): string =>
+      rule(0).replace("methods: [GET]", `paths: ["/{*}/${"x".repeat(length - 5)}"]`);
+    assert.deepEqual(told(template(TEMPLATE_LENGTH_MAX).replace("from: [], ", "")), []);
+    assert.match(
+      told(template(TEMPLATE_LENGTH_MAX + 1).replace("from: [], ", "")).join(),
+      /a template of at most 256 characters/,
+    );
 
     assert.match(told(`#${"x".repeat(YAML_BYTES_MAX)}`).join(), /at most 1048576 are read/);
   });

@@ -46,7 +46,6 @@ export const NOT_YET: Readonly<Record<string, readonly string[]>> = {
   "linkerd.io": ["ServiceProfile"],
   "multicluster.linkerd.io": ["Link"],
   "workload.linkerd.io": ["ExternalWorkload"],
-  "security.istio.io": [],
   "networking.istio.io": [
     "VirtualService",
     "DestinationRule",

@@ -89,8 +89,8 @@ export interface Shape<T> {
 }
 
 export interface Field<T> {
-  /** "accepted": as other programs write it, and without a meaning here. */
-  readonly verdict: "honoured" | "refused" | "accepted";
+  /** "noted": read, and not followed, which a warning says. "accepted": as other programs write it, without a meaning here. */
+  readonly verdict: "honoured" | "refused" | "noted" | "accepted";
   readonly shape?: Shape<unknown>;
   read(node: Node): Read<T>;
 }
@@ -130,6 +130,11 @@ export function refused(reason: string): Field<undefined> {
       return undefined;
     },
   };
+}
+
+/** Of another field, by whose shape it is read: its mapping warns of what is not followed. */
+export function noted<T>(field: Field<T>): Field<T> {
+  return { ...field, verdict: "noted" };
 }
 
 /** What Kubernetes or Consul write into documents by themselves, and what is for people. */

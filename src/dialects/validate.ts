@@ -1,13 +1,17 @@
 /** Files of any kind that Heddle reads, looked at without a mesh: mesh.yaml with what it names, and other documents. */
 import type { Diagnostic } from "./diagnostic.ts";
+import type { MeshFile } from "./mesh/mesh-file.ts";
 import { parseMeshFile } from "./mesh/parse.ts";
+import { checkAgainstMesh } from "./mesh-check.ts";
+import { policyTargets } from "./mesh/policy-targets.ts";
 import { readText } from "./read-file.ts";
 import { type LoadedResources, listFiles, readResources } from "./read-resources.ts";
 import { isMapping } from "./shape.ts";
+import { defaultPolicySettings, type PolicySettings } from "./target.ts";
 import { parseYaml } from "./yaml-document.ts";
 
 export interface Validation {
-  /** Files that were looked at. */
+  /** That were looked at or should have been. */
   readonly files: readonly string[];
   /** Documents that are good by themselves; a mesh.yaml is one. */
   readonly documents: number;
@@ -25,11 +29,11 @@ export async function validateFiles(
   nameOf: (file: string) => string = (file) => file,
 ): Promise<Validation> {
   const listed = await listFiles(paths);
-  const files = new Set<string>();
+  const files = new Set(listed.diagnostics.map((one) => nameOf(one.file)));
   const diagnostics: Diagnostic[] = listed.diagnostics.map((one) => ({ ...one, file: nameOf(one.file) }));
   let documents = 0;
   const add = (loaded: LoadedResources): void => {
-    for (const file of loaded.files) files.add(nameOf(file));
+    for (const file of loaded.files) if (!file.endsWith("/")) files.add(nameOf(file));
     diagnostics.push(...loaded.diagnostics);
     documents += loaded.documents;
   };
@@ -47,7 +51,9 @@ export async function validateFiles(
     diagnostics.push(...found.map((one) => ({ ...one, file: nameOf(one.file) })));
     if (meshFile === undefined) continue;
     documents += 1;
-    add(await readResources(meshFile.resourcePaths, meshFile.namespace, nameOf));
+    const loaded = await readResources(meshFile.resourcePaths, meshFile.namespace, nameOf);
+    add(loaded);
+    diagnostics.push(...checkAgainstMesh(loaded.resources, policyTargets(meshFile), settingsOf(meshFile)));
   }
   // What a mesh.yaml has named already has been looked at, with its namespace.
   add(
@@ -57,7 +63,12 @@ export async function validateFiles(
       nameOf,
     ),
   );
-  return { files: [...files].filter((file) => !file.endsWith("/")), documents, diagnostics };
+  return { files: [...files], documents, diagnostics };
+}
+
+function settingsOf({ policy }: MeshFile): PolicySettings {
+  const { default: defaultPolicy, trustDomain, authorizers: providers } = policy;
+  return { ...defaultPolicySettings, defaultPolicy, trustDomain, providers };
 }
 
 /** By what stands at its top. A file that is no YAML is judged as documents are. */

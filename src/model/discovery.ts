@@ -13,7 +13,8 @@ export interface Discovery {
   /**
    * Follows what an authority stands for. The watcher is called at once, from inside, if the answer is known.
    *
-   * @param authority as callers write it, lower case: "price", "price.shop", "price:80", "price.shop.svc.cluster.local:80"
+   * @param authority as callers write it, lower case: "price", "price.shop", "price:80", "price.shop.svc.cluster.local:80";
+   *   or where somebody was connecting to, "10.1.2.3:80", "[fd00::1]:80"
    * @returns a function that ends it
    */
   watch(authority: string, watcher: ServiceWatcher): () => void;

@@ -16,6 +16,8 @@ export interface WorkloadPort {
   readonly meshed: boolean;
   /** Where the application itself listens, if people know it by another port than that of the service. */
   readonly appPort?: number | undefined;
+  /** Virtual addresses of the service that callers may know it by, IP literals. */
+  readonly serviceAddresses?: readonly string[] | undefined;
 }
 
 export interface Workload {

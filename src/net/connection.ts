@@ -111,6 +111,11 @@ export class Connection {
     return this.#socket.localAddress ?? "";
   }
 
+  /** The number by which the system knows the socket; -1 once it is closed. */
+  get descriptor(): number {
+    return (this.#socket as HandledSocket)._handle?.fd ?? -1;
+  }
+
   /** Bytes accepted by `write` that the kernel has not taken yet. */
   get unsentBytes(): number {
     return this.#used + this.#unsentBytes;
@@ -225,7 +230,10 @@ export class Connection {
    */
   startTls<S extends net.Socket>(wrap: (handle: TcpHandle, onread: net.OnReadOpts) => S): S {
     const handle = (this.#socket as unknown as { readonly _handle: TcpHandle })._handle;
-    const socket = wrap(handle, onreadOf(() => this));
+    const socket = wrap(
+      handle,
+      onreadOf(() => this),
+    );
     this.#tls = new TlsState(handle);
     this.#socket = socket;
     this.bytesRead = 0;
@@ -369,7 +377,8 @@ export class Connection {
   #peerEnded(): void {
     const tls = this.#tls;
     if (tls === undefined) this.handler.onEnd();
-    else if (tls.isCut()) this.destroy(Object.assign(new Error("TLS ended without close_notify"), { code: "ECONNRESET" }));
+    else if (tls.isCut())
+      this.destroy(Object.assign(new Error("TLS ended without close_notify"), { code: "ECONNRESET" }));
     else if (tls.paused || tls.holds) tls.ended = true;
     else this.handler.onEnd();
   }
@@ -453,6 +462,8 @@ function onreadOf(connection: () => Connection | undefined): net.OnReadOpts {
     },
   };
 }
+/** A socket with its undocumented handle: Node has no other way to its descriptor. */
+type HandledSocket = net.Socket & { readonly _handle?: { readonly fd?: number } | null };
 
 /** A socket with the undocumented handle that `net.Server` accepted it with, typed as what the constructor takes. */
 type AcceptedSocket = net.Socket & { readonly _handle: net.BoundSocket };

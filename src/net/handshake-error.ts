@@ -77,7 +77,11 @@ export function reasonOf(error: Error | undefined): HandshakeError {
     return new HandshakeError("protocol_error", `broken TLS: ${error?.message ?? code}`, error);
   }
   if (/^[A-Z_]+$/.test(code) && !code.startsWith("E")) {
-    return new HandshakeError("bad_certificate", `the peer's certificate is not valid: ${error?.message ?? code}`, error);
+    return new HandshakeError(
+      "bad_certificate",
+      `the peer's certificate is not valid: ${error?.message ?? code}`,
+      error,
+    );
   }
   const detail = error === undefined ? "" : `: ${error.message}`;
   return new HandshakeError("closed", `the connection was lost during the TLS handshake${detail}`, error);
@@ -102,5 +106,8 @@ function sentence(reason: HandshakeReason, error: Error | undefined): string {
 
 /** "ERR_SSL_TLSV1_ALERT_UNKNOWN_CA" → "unknown ca" */
 function alertOf(code: string): string {
-  return code.replace(/^.*_ALERT_/, "").replaceAll("_", " ").toLowerCase();
+  return code
+    .replace(/^.*_ALERT_/, "")
+    .replaceAll("_", " ")
+    .toLowerCase();
 }

@@ -17,6 +17,7 @@ import {
 import type { Call } from "./call.ts";
 import { CLAUSES_MAX } from "./compile.ts";
 import { compilePolicy, decide } from "./policy.ts";
+import { REGEX_TEXT_MAX } from "./text.ts";
 import { slowDecide } from "./testing/slow.ts";
 
 const WEB = "spiffe://cluster.local/ns/shop/sa/web";
@@ -243,6 +244,20 @@ describe("a decision", () => {
     assert.throws(() => bad(path({ kind: "regex", value: "(a)\\1" })), /shop\/bad.*back-reference/);
     const clauses = Array.from({ length: CLAUSES_MAX + 1 }, () => []);
     assert.throws(() => compilePolicy(policy(layer([{ ...rule("allow", "many"), clauses }])), 80), /at most 20000/);
+  });
+
+  it("lets nobody in by an expression on a text that is too long to be tried", () => {
+    const regex: Condition = { on: "header", name: "x-team", any: [{ kind: "regex", value: "a*" }], not: false };
+    const long = {
+      ...call,
+      request: { method: "GET", path: "/", host: "", headers: ["x-team", "a".repeat(REGEX_TEXT_MAX + 1)] },
+    };
+    const fits = { ...call, request: { ...long.request, headers: ["x-team", "a".repeat(REGEX_TEXT_MAX)] } };
+    assert.equal(ask(policy(layer([rule("allow", "a", regex)])), long).allowed, false);
+    assert.equal(ask(policy(layer([rule("allow", "a", regex)])), fits).allowed, true);
+    for (const not of [true, false]) {
+      assert.equal(ask(policy(layer([rule("deny", "a", { ...regex, not })], "allow")), long).allowed, false);
+    }
   });
 
   it("is what the rules say, read slowly", () => {

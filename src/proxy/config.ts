@@ -29,6 +29,22 @@ export interface UpstreamConfig {
   readonly authority: string;
 }
 
+/** A port of the application that callers reach by its own number: their packets are redirected to us. */
+export interface CapturedPort extends Omit<InboundConfig, "listen"> {
+  /** The port that they were going to, 1 to 65535. */
+  readonly appPort: number;
+}
+
+/** Where firewall rules (`heddle init`) redirect the connections of this workload. An address like "::" takes IPv4, too. */
+export interface CaptureConfig {
+  /** What comes from others. Linkerd: port 4143. */
+  readonly inbound: SocketAddress;
+  /** What the application connects to. Linkerd: port 4140. */
+  readonly outbound: SocketAddress;
+  /** What is known of the application's ports; of others the protocol is detected. */
+  readonly ports: readonly CapturedPort[];
+}
+
 /** By what a sidecar proves who it is. */
 export interface IdentityConfig {
   readonly trustDomain: string;
@@ -51,6 +67,8 @@ export interface ProxyConfig {
   readonly outbound: SocketAddress | undefined;
   readonly upstreams: readonly UpstreamConfig[];
   readonly inbound: readonly InboundConfig[];
+  /** undefined: nothing is redirected to it. */
+  readonly capture?: CaptureConfig | undefined;
   readonly admin: SocketAddress;
   /** Threads that carry the traffic, 1 to 64. */
   readonly workers: number;

@@ -1,7 +1,6 @@
 /** What all parts of one sidecar share, and how a backend is put together from it. */
 import type { BackendPolicy } from "../model/backend-policy.ts";
 import { type Endpoint, endpointKey } from "../model/endpoint.ts";
-import type { TlsMode } from "../model/inbound-policy.ts";
 import type { PortProtocol } from "../model/service.ts";
 import type { Clock } from "../net/clock.ts";
 import { connect } from "../net/connection.ts";
@@ -56,8 +55,6 @@ export interface BackendOptions {
 /** What a sidecar with an identity has beside its configuration. */
 export interface MeshSecurity {
   readonly tls: MeshTls;
-  /** What a port takes, by the policy in force: the port of the service, as callers say it. */
-  readonly tlsMode: (port: number) => TlsMode;
 }
 
 export class ProxyContext {

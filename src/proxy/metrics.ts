@@ -40,8 +40,17 @@ const TCP = ["direction", "peer", "authority", ...TARGET, ...TLS, ...DST];
 
 /** Linkerd's: the document about the port, and the one that decided. */
 const SRV = ["srv_group", "srv_kind", "srv_name", "srv_port"];
-const AUTHZ = [...SRV, "authz_group", "authz_kind", "authz_name", "tls", "client_id"];
-const RATE_LIMIT = [...SRV, "ratelimit_group", "ratelimit_kind", "ratelimit_name", "scope", "tls", "client_id"];
+const AUTHZ = [...SRV, "authz_group", "authz_kind", "authz_name", "tls", "no_tls_reason", "client_id"];
+const RATE_LIMIT = [
+  ...SRV,
+  "ratelimit_group",
+  "ratelimit_kind",
+  "ratelimit_name",
+  "scope",
+  "tls",
+  "no_tls_reason",
+  "client_id",
+];
 
 /** What became of calls by the policy. */
 export interface AuthzFamilies {

@@ -18,8 +18,8 @@ export interface PolicySource {
 export const unheardPolicy: InboundPolicy = { ...openPolicy, defaultPolicy: "deny" };
 
 /** Whether the control plane must be heard before anybody may call: not of a sidecar that only calls others. */
-export function needsPolicy({ control, inbound }: ProxyConfig): boolean {
-  return control !== undefined && inbound.length > 0;
+export function needsPolicy({ control, inbound, capture }: ProxyConfig): boolean {
+  return control !== undefined && (inbound.length > 0 || capture !== undefined);
 }
 
 /** That of a sidecar without a control plane. */

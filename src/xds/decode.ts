@@ -11,6 +11,7 @@ import type { BackendPolicy } from "../model/backend-policy.ts";
 import { type Endpoint, type EndpointHealth, endpointKey } from "../model/endpoint.ts";
 import type { HeaderMatch, Route, RouteMatch, StringMatch, WeightedBackend } from "../model/route.ts";
 import { parsePortKey, PORT_PROTOCOLS, type PortKey, type ServicePort } from "../model/service.ts";
+import { parseAddressAuthority } from "./address.ts";
 import { ClusterSchema, Cluster_DiscoveryType } from "./gen/envoy/config/cluster/v3/cluster_pb.ts";
 import type { Metadata } from "./gen/envoy/config/core/v3/base_pb.ts";
 import { HealthStatus } from "./gen/envoy/config/core/v3/health_check_pb.ts";
@@ -306,7 +307,9 @@ export function checkPort(field: string, port: number): number {
   return port;
 }
 
+/** A service's port, or an address that one endpoint of it is known by (`address.ts`). */
 function checkKey(field: string, name: string): PortKey {
+  if (parseAddressAuthority(name) !== undefined) return name;
   try {
     parsePortKey(name);
   } catch (error) {

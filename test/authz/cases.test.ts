@@ -2,17 +2,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { compileInboundPolicy } from "../../src/dialects/compile-inbound.ts";
-import { parseResources } from "../../src/dialects/registry.ts";
-import { resourceSet } from "../../src/dialects/resource-set.ts";
-import { defaultPolicySettings } from "../../src/dialects/target.ts";
-import type { InboundPolicy, Origin } from "../../src/model/inbound-policy.ts";
+import type { Origin } from "../../src/model/inbound-policy.ts";
 import { workloadKey } from "../../src/model/workload.ts";
 import { type Call, compilePolicy, decide } from "../../src/policy/policy.ts";
 import { decodeInboundPolicy } from "../../src/xds/decode-policy.ts";
 import { encodeInboundPolicy } from "../../src/xds/encode-policy.ts";
 import { AUTHZ_GROUPS } from "./cases/all.ts";
-import { type AuthzCall, type AuthzGroup, PRICE } from "./cases/case.ts";
+import { type AuthzCall, PRICE } from "./cases/case.ts";
+import { policyOf } from "./cases/policy.ts";
 
 /** The issue asks for sixty. */
 const CASES_MIN = 60;
@@ -51,19 +48,6 @@ describe("authorization cases", () => {
     for (const dialect of ["linkerd", "istio", "smi", "consul"]) assert.ok((counts.get(dialect) ?? 0) >= 10, dialect);
   });
 });
-
-function policyOf(group: AuthzGroup): InboundPolicy {
-  const parsed = parseResources(group.documents, "case.yaml");
-  const { resources, diagnostics } = resourceSet(parsed.resources);
-  const errors = [...parsed.diagnostics, ...diagnostics].filter(({ severity }) => severity === "error");
-  assert.deepEqual(errors, []);
-  const { defaultPolicy = defaultPolicySettings.defaultPolicy, providers = [] } = group;
-  return compileInboundPolicy(resources, group.target ?? PRICE, {
-    ...defaultPolicySettings,
-    defaultPolicy,
-    providers: providers.map((name) => ({ name, address: "127.0.0.1:1", timeoutMs: 100, failOpen: false })),
-  });
-}
 
 function callOf(call: AuthzCall): Call {
   const { from, address = "127.0.0.1", port = 80, protocol = "http", method = "GET", path = "/" } = call;

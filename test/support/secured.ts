@@ -9,7 +9,7 @@ import type { TestContext } from "node:test";
 import { defaultBackendPolicy } from "../../src/model/backend-policy.ts";
 import type { Discovery } from "../../src/model/discovery.ts";
 import { spiffeId } from "../../src/model/identity.ts";
-import { type InboundPolicy, NO_DOCUMENT, openPolicy, type TlsMode } from "../../src/model/inbound-policy.ts";
+import { type InboundPolicy, openPolicy } from "../../src/model/inbound-policy.ts";
 import { defaultRoute } from "../../src/model/route.ts";
 import type { PortProtocol } from "../../src/model/service.ts";
 import { systemClock } from "../../src/net/clock.ts";
@@ -35,8 +35,8 @@ export interface SecuredOptions {
   /** undefined: a sidecar without an identity. */
   readonly caller: CredentialSource | undefined;
   readonly service: CredentialSource | undefined;
-  /** What the service's port takes; permissive unless said. */
-  readonly tlsMode?: TlsMode;
+  /** Of the service; open unless said. */
+  readonly policy?: InboundPolicy;
   /** What discovery says that the service's endpoint must prove; {@link PRICE} unless said. */
   readonly expected?: string;
   /** A port that stands at the service's endpoint in place of its sidecar. */
@@ -54,6 +54,8 @@ export interface Secured {
   /** All that has passed between the two sidecars, both ways, up to {@link TAPPED_BYTES_MAX}. */
   wire(): Buffer;
   metrics(of: "caller" | "service"): Promise<string>;
+  /** Who may call the service, from now on. */
+  setPolicy(policy: InboundPolicy): void;
   /** Log lines of both, as JSON. */
   readonly log: readonly Record<string, unknown>[];
 }
@@ -62,7 +64,7 @@ export interface Secured {
 export const TAPPED_BYTES_MAX = 8 * 1024 * 1024;
 
 export async function secured(context: TestContext, options: SecuredOptions): Promise<Secured> {
-  const { protocol, applicationPort, expected = PRICE, tlsMode: mode = "permissive" } = options;
+  const { protocol, applicationPort, expected = PRICE } = options;
   const log: Record<string, unknown>[] = [];
   const sink = { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) };
   const logger = new Logger({ level: "info", format: "json", sink });
@@ -71,10 +73,18 @@ export async function secured(context: TestContext, options: SecuredOptions): Pr
   const inbound = [
     { listen: ANY_PORT, target: { host: "127.0.0.1", port: applicationPort }, service: "price", port: 80, protocol },
   ];
+  let tell: ((policy: InboundPolicy) => void) | undefined;
   const service = await Traffic.open({
     ...base,
-    config: sidecar("price-1", { namespace: "shop", service: "price", control: ANY_PORT, inbound }),
-    discovery: onlyPolicy({ ...openPolicy, tls: { mode, origin: NO_DOCUMENT } }),
+    config: sidecar("price-1", { namespace: "shop", service: "price", inbound, control: ANY_PORT }),
+    discovery: {
+      ...nobody,
+      watchPolicy: (listener) => {
+        tell = listener;
+        listener(options.policy ?? openPolicy);
+        return () => {};
+      },
+    },
     identity: options.service && { credentials: options.service, ticketSecret },
   });
   context.after(() => service.close());
@@ -101,21 +111,17 @@ export async function secured(context: TestContext, options: SecuredOptions): Pr
     wire: tap.bytes,
     metrics: async (of) => exposition(await (of === "caller" ? caller : service).snapshot()),
     log,
+    setPolicy: (policy) => tell?.(policy),
   };
 }
 
-function onlyPolicy(policy: InboundPolicy): Discovery {
-  return {
-    watch(_authority, watcher) {
-      watcher.onUnknown();
-      return () => {};
-    },
-    watchPolicy(listener) {
-      listener(policy);
-      return () => {};
-    },
-  };
-}
+const nobody: Discovery = {
+  watch(_authority, watcher) {
+    watcher.onUnknown();
+    return () => {};
+  },
+  watchPolicy: () => () => {},
+};
 
 function oneService(protocol: PortProtocol, port: number, identity: string): Discovery {
   const key = "price.shop:80";

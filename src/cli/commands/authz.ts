@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { isIP } from "node:net";
 import { resolve } from "node:path";
 
 import type { FlagValues } from "../command.ts";
@@ -27,6 +28,12 @@ const FLAGS = {
     file: true,
     help: "explain: a file with a token or its claims, or the claims as JSON; taken for valid",
   },
+  tcp: { type: "boolean", help: "explain: bytes that nobody looks at (so on opaque ports), and no request" },
+  address: {
+    type: "string",
+    value: "IP",
+    help: "explain: where it calls from (default: where the caller is registered)",
+  },
   plaintext: { type: "boolean", help: "explain: the caller uses no TLS of the mesh" },
   since: {
     type: "string",
@@ -44,7 +51,19 @@ const FLAGS = {
 } as const;
 
 /** What is only for explain. */
-const EXPLAIN_ONLY = ["from", "to", "port", "method", "path", "host", "header", "jwt", "plaintext"] as const;
+const EXPLAIN_ONLY = [
+  "from",
+  "to",
+  "port",
+  "method",
+  "path",
+  "host",
+  "header",
+  "jwt",
+  "tcp",
+  "address",
+  "plaintext",
+] as const;
 
 type AuthzFlags = FlagValues<typeof FLAGS>;
 
@@ -133,6 +152,8 @@ async function explain(client: ControlClient, flags: AuthzFlags, io: Io): Promis
       "Like: heddle authz explain --from gateway --to price",
     );
   }
+  const inRequests = [method, path, host, flags.jwt].some((value) => value !== undefined) || flags.header.length > 0;
+  if (flags.tcp && inRequests) throw new UsageError("authz explain: --tcp has no request, so nothing to say about one");
   if (path !== undefined && !path.startsWith("/")) {
     throw new UsageError(`--path: expected a path that begins with "/", found "${path}"`);
   }
@@ -141,6 +162,8 @@ async function explain(client: ControlClient, flags: AuthzFlags, io: Io): Promis
     to,
     headers: flags.header.map(parseHeader),
     plaintext: flags.plaintext,
+    tcp: flags.tcp,
+    ...(flags.address === undefined ? {} : { address: parseIp("--address", flags.address) }),
     ...(flags.namespace === undefined ? {} : { namespace: parseLabel("--namespace", flags.namespace) }),
     ...(flags.port === undefined ? {} : { port: parsePort("--port", flags.port) }),
     ...(method === undefined ? {} : { method }),
@@ -151,6 +174,11 @@ async function explain(client: ControlClient, flags: AuthzFlags, io: Io): Promis
   const explanation = await client.explain(question);
   io.stdout.write(flags.output === "json" ? json(explanation) : explanationText(explanation, painter(io.stdout, io)));
   return explanation.allowed ? 0 : EXIT_FAILURE;
+}
+
+function parseIp(flag: string, text: string): string {
+  if (isIP(text) !== 0) return text;
+  throw new UsageError(`${flag}: expected an IP address, found "${text}"`);
 }
 
 function parseHeader(text: string): [string, string] {

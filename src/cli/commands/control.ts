@@ -4,7 +4,7 @@ import { DEFAULT_TRUST_DOMAIN } from "../../model/identity.ts";
 import { defineCommand } from "../command.ts";
 import { loggerOf, LOG_FLAGS } from "../log-flags.ts";
 import { onEndSignals, signalExitCode } from "../signals.ts";
-import { parseAddress, parseDuration, parseTrustDomain } from "../values.ts";
+import { parseAddress, parseDuration, parsePrivateAddress, parseTrustDomain } from "../values.ts";
 import { Failure, UsageError } from "../errors.ts";
 
 /** Where the control plane is when nobody says otherwise. */
@@ -21,6 +21,10 @@ export const control = defineCommand({
       value: "IP:PORT",
       default: DEFAULT_API,
       help: "Listener of the HTTP API, for this command line",
+    },
+    "insecure-api": {
+      type: "boolean",
+      help: "Allow --api on an address that other hosts reach: whoever does can change the mesh",
     },
     xds: { type: "string", value: "IP:PORT", default: DEFAULT_XDS, help: "Listener for xDS (gRPC), for sidecars" },
     file: {
@@ -82,7 +86,7 @@ export const control = defineCommand({
     const { ControlStartError, startControl } = await import("../../control/control.ts");
     const stateDirectory = flags["state-dir"];
     const running = await startControl({
-      api: parseAddress("--api", flags.api),
+      api: parsePrivateAddress("--api", flags.api, flags["insecure-api"]),
       xds: parseAddress("--xds", flags.xds),
       files: flags.file.map((file) => resolvePath(io.directory, file)),
       stateDirectory: stateDirectory === undefined ? undefined : resolvePath(io.directory, stateDirectory),

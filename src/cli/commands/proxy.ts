@@ -84,6 +84,7 @@ function announce(config: ProxyConfig, { addresses }: RunningProxy): void {
     inbound: join(addresses.inbound),
     outbound: addresses.outbound === undefined ? undefined : join([addresses.outbound]),
     upstreams: join(addresses.upstreams),
+    captured: addresses.captured && join([addresses.captured.inbound, addresses.captured.outbound]),
     admin: join([addresses.admin]),
   });
 }

@@ -1,7 +1,17 @@
 /** A control plane's HTTP API with fixed answers. */
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { EdgeRow, EndpointRow, IdentityAnswer, StatRow, WorkloadRow } from "../control-client.ts";
+import type {
+  AuthzRow,
+  DocumentOrigin,
+  Explanation,
+  GeneratedDocuments,
+  EdgeRow,
+  EndpointRow,
+  IdentityAnswer,
+  StatRow,
+  WorkloadRow,
+} from "../control-client.ts";
 
 export interface FakeRequest {
   readonly method: string;
@@ -166,6 +176,78 @@ export const IDENTITY_ROTATING: IdentityAnswer = {
     { ...proxy, workload: "price-2", connected: false, issuer: "0".repeat(64) },
     { ...proxy, workload: "keyboard", roots: [], issuer: null, notAfter: null },
   ],
+};
+
+const server: DocumentOrigin = {
+  kind: "policy.linkerd.io/v1beta3/Server",
+  namespace: "default",
+  name: "price",
+  file: "/shop/policy.yaml",
+  line: 1,
+};
+const callers: DocumentOrigin = {
+  ...server,
+  kind: "policy.linkerd.io/v1alpha1/AuthorizationPolicy",
+  name: "callers",
+  line: 9,
+};
+
+const document = { namespace: "default", service: "price", port: 80, dialect: "linkerd" };
+
+export const AUTHZ_ROWS: readonly AuthzRow[] = [
+  {
+    ...document,
+    service: "gateway",
+    dialect: "mesh",
+    action: "all-unauthenticated",
+    document: { kind: "default", namespace: "", name: "all-unauthenticated", file: "", line: 0 },
+    allowed: 0,
+    denied: 0,
+  },
+  { ...document, action: "allow", document: callers, allowed: 120, denied: 0 },
+  { ...document, action: "else deny", document: server, allowed: 0, denied: 3 },
+];
+
+export const EXPLANATION: Explanation = {
+  allowed: false,
+  call: {
+    from: "keyboard.default",
+    identity: "spiffe://cluster.local/ns/default/sa/keyboard",
+    address: "127.0.0.1",
+    to: "price.default",
+    port: 80,
+    protocol: "http",
+    request: { method: "GET", path: "/", host: "price.default" },
+  },
+  verdicts: [
+    {
+      workloads: ["price-1"],
+      allowed: false,
+      reason: "no rule allows it, so it is refused by Server default/price (/shop/policy.yaml:1)",
+      by: server,
+      audited: [callers],
+      asks: [],
+      suggestions: ["AuthorizationPolicy default/callers (/shop/policy.yaml:9) would allow it if …"],
+    },
+    {
+      workloads: ["price-2", "price-3"],
+      allowed: true,
+      reason: "allowed by AuthorizationPolicy default/callers (/shop/policy.yaml:9)",
+      by: callers,
+      audited: [],
+      asks: ["opa"],
+      suggestions: [],
+    },
+  ],
+  notes: ["the token is taken for valid: its signature is not looked at here"],
+};
+
+export const GENERATED: GeneratedDocuments = {
+  documents: [
+    { apiVersion: "policy.linkerd.io/v1beta3", kind: "Server", metadata: { name: "price-80" } },
+    { apiVersion: "policy.linkerd.io/v1alpha1", kind: "AuthorizationPolicy", metadata: { name: "price-80" } },
+  ],
+  notes: ["callers without a sidecar are not seen, and are refused"],
 };
 
 const endpoint: EndpointRow = {

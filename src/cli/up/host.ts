@@ -22,6 +22,8 @@ export interface Host {
   readonly log: SupervisorLog;
   /** The command line that starts Heddle itself. */
   readonly heddle: readonly string[];
+  /** How the program of a service is started where its instance lives, if that is not simply here. */
+  readonly inside?: (program: Program) => Program;
   /** The environment that programs inherit. */
   readonly env: Readonly<Record<string, string | undefined>>;
 }

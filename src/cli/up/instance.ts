@@ -176,12 +176,13 @@ export class Instance {
 
   #serviceProgram(): Program {
     const { definition, ports, host, stdio = "lines" } = this.#options;
-    return {
+    const program: Program = {
       command: definition.service.command,
       directory: definition.service.directory,
       env: { ...host.env, ...serviceEnvironment(definition, ports) },
       stdio,
     };
+    return host.inside?.(program) ?? program;
   }
 
   #sidecarStarted(): void {

@@ -32,6 +32,21 @@ export interface InstancePorts {
   readonly upstreams: readonly { readonly authority: string; readonly port: number }[];
   readonly outbound: number;
   readonly admin: number;
+  /** Where it lives, if that is a network namespace of its own; there the program listens at the ports that callers say. */
+  readonly captured?: CapturedPlace | undefined;
+}
+
+/** A network namespace in which all connections are redirected to the sidecar. */
+export interface CapturedPlace {
+  /** At which others reach the instance, an IP address literal. */
+  readonly address: string;
+  /** At which programs reach any instance of its service. */
+  readonly serviceAddresses: readonly string[];
+  /** Where its rules redirect to. */
+  readonly inbound: SocketAddress;
+  readonly outbound: SocketAddress;
+  /** The control plane's xDS, seen from inside. */
+  readonly control: SocketAddress;
 }
 
 /** @throws Failure if there are not enough free ports */
@@ -73,21 +88,29 @@ export function sidecarConfig(
   addresses: Pick<MeshAddresses, "xds">,
   settings: SidecarSettings,
 ): ProxyConfig {
+  const { captured } = ports;
+  const served = ports.ports.map(({ definition: port, app, inbound }) => ({
+    listen: loopback(inbound),
+    appPort: app,
+    target: loopback(app),
+    service: definition.service.name,
+    port: port.port,
+    protocol: port.protocol,
+  }));
   return {
     workload: definition.instance.name,
     namespace: definition.namespace,
     service: definition.service.name,
-    control: addresses.xds,
+    control: captured?.control ?? addresses.xds,
     identity: identityOf(definition.service.name),
     outbound: loopback(ports.outbound),
     upstreams: ports.upstreams.map(({ authority, port }) => ({ authority, listen: loopback(port) })),
-    inbound: ports.ports.map(({ definition: port, app, inbound }) => ({
-      listen: loopback(inbound),
-      target: loopback(app),
-      service: definition.service.name,
-      port: port.port,
-      protocol: port.protocol,
-    })),
+    inbound: captured === undefined ? served.map(({ appPort: _, ...inbound }) => inbound) : [],
+    capture: captured && {
+      inbound: captured.inbound,
+      outbound: captured.outbound,
+      ports: served.map(({ listen: _, ...port }) => port),
+    },
     admin: loopback(ports.admin),
     workers: 1,
     logFormat: "plain",
@@ -115,7 +138,7 @@ export function keyboardConfig(namespace: string, addresses: MeshAddresses, sett
   };
 }
 
-/** The token comes when the sidecar is started, since each is good once; the mesh's trust domain comes with it. */
+/** The token, which is good once, comes when the sidecar is started; with it comes the trust domain. */
 function identityOf(serviceAccount: string): IdentityConfig {
   return { trustDomain: DEFAULT_TRUST_DOMAIN, serviceAccount, joinToken: "" };
 }
@@ -148,14 +171,15 @@ export function registrationOf(
     locality: { region: "", zone: "", subZone: "" },
     weight: 1,
     health,
-    ports: ports.ports.map(({ definition: port, inbound }) => ({
+    ports: ports.ports.map(({ definition: port, app, inbound }) => ({
       service: definition.service.name,
       name: port.name,
       port: port.port,
       protocol: port.protocol,
-      address: LOOPBACK,
-      addressPort: inbound,
+      address: ports.captured?.address ?? LOOPBACK,
+      addressPort: ports.captured === undefined ? inbound : app,
       meshed: true,
+      ...(ports.captured && { serviceAddresses: ports.captured.serviceAddresses }),
     })),
     admin: formatAddress(loopback(ports.admin)),
     outbound: formatAddress(loopback(ports.outbound)),

@@ -24,6 +24,10 @@ export interface ExplainRequest {
   readonly claims: Readonly<Record<string, unknown>> | undefined;
   /** The caller has no sidecar, or does not use it. */
   readonly plaintext: boolean;
+  /** Where it calls from; undefined: where it is registered. */
+  readonly address: string | undefined;
+  /** A connection whose bytes nobody looks at, as on opaque ports. */
+  readonly tcp: boolean;
 }
 
 export interface Verdict {
@@ -62,10 +66,11 @@ export function explain(request: ExplainRequest, world: World): Explanation {
   const called = resolveCalled(request.to, request.namespace, request.port, world);
   const [first] = called as [Called];
   const identity = request.plaintext ? "" : caller.identity;
+  const address = request.address ?? caller.address;
   const asked = requestOf(request, first);
   const verdicts: Verdict[] = [];
   const notes: string[] = [];
-  for (const { workload, port } of called) {
+  for (const { workload, port } of called.toSorted(byName)) {
     if (!port.meshed) {
       notes.push(`${workload.name} has no sidecar on port ${port.port}: nothing is enforced there`);
       continue;
@@ -76,7 +81,7 @@ export function explain(request: ExplainRequest, world: World): Explanation {
       throw new ApiError("not-found", `there is no policy for ${workload.name} yet, so nobody may call it`, hint);
     }
     const call: Call = {
-      peer: { identity, address: caller.address },
+      peer: { identity, address },
       port: port.port,
       localAddress: port.address,
       sni: identity === "" ? "" : serverName(workload, world.trustDomain),
@@ -94,7 +99,7 @@ export function explain(request: ExplainRequest, world: World): Explanation {
     call: {
       from: caller.name,
       identity,
-      address: caller.address,
+      address,
       to: `${service}.${first.workload.namespace}`,
       port,
       protocol,
@@ -107,9 +112,10 @@ export function explain(request: ExplainRequest, world: World): Explanation {
 
 /** Bytes on ports that are opaque, unless something is said that only requests have. */
 function requestOf(
-  { method, path, host, headers, claims }: ExplainRequest,
+  { method, path, host, headers, claims, tcp }: ExplainRequest,
   { workload, port }: Called,
 ): CallRequest | undefined {
+  if (tcp) return undefined;
   const said = method ?? path ?? host ?? claims;
   if (port.protocol === "opaque" && said === undefined && headers.length === 0) return undefined;
   return {
@@ -118,6 +124,10 @@ function requestOf(
     host: host ?? `${port.service}.${workload.namespace}${port.port === 80 ? "" : `:${port.port}`}`,
     headers: headers.flat(),
   };
+}
+
+function byName({ workload: a }: Called, { workload: b }: Called): number {
+  return a.name < b.name ? -1 : 1;
 }
 
 function serverName(

@@ -3,6 +3,7 @@
  * refuses, and an AuthorizationPolicy for those who called it. Callers that had proved who they are by their service
  * account, the others by their address.
  */
+import { linkerdName } from "../../model/identity.ts";
 import type { SeriesName } from "../stat/series-reader.ts";
 import { destinationOf } from "../stat/edges.ts";
 import type { SeriesTable } from "../stat/series-table.ts";
@@ -24,6 +25,8 @@ export interface Generated {
 }
 
 const GROUP = "policy.linkerd.io";
+const ALLOWED: readonly SeriesName[] = ["inbound_http_authz_allow_total", "inbound_tcp_authz_allow_total"];
+const DENIED: readonly SeriesName[] = ["inbound_http_authz_deny_total", "inbound_tcp_authz_deny_total"];
 const CALLS: readonly SeriesName[] = ["request_total", "tcp_open_total", "tcp_open_connections"];
 
 /** Who called one port. */
@@ -61,23 +64,27 @@ export function generate(query: GenerateQuery, world: World, table: SeriesTable,
 
 function callersSeen(
   { windowMs }: GenerateQuery,
-  { registrations }: World,
+  world: World,
   table: SeriesTable,
   now: number,
   notes: string[],
 ): Map<string, Callers> {
   const byPort = new Map<string, Callers>();
+  const refused = refusedCallers(world, table, windowMs, now);
   const unidentified = new Set<string>();
   for (const family of CALLS) {
     for (const { source, labels, value } of table.rows(family, windowMs, now)) {
       const authority = labels["authority"] ?? "";
       if (value <= 0 || destinationOf(authority) === undefined) continue;
-      let callers = byPort.get(authority);
-      if (callers === undefined) byPort.set(authority, (callers = { accounts: new Set(), addresses: new Set() }));
-      const caller = registrations.find(({ name, namespace }) => {
+      const caller = world.registrations.find(({ name, namespace }) => {
         return name === source.workload && namespace === source.namespace;
       });
-      if (labels["tls"] === "true" && caller !== undefined && caller.serviceAccount !== "") {
+      const known = labels["tls"] === "true" && caller !== undefined && caller.serviceAccount !== "";
+      const identity = known ? linkerdName({ ...caller, trustDomain: world.trustDomain }) : "";
+      if (refused.has(`${authority} ${identity}`)) continue;
+      let callers = byPort.get(authority);
+      if (callers === undefined) byPort.set(authority, (callers = { accounts: new Set(), addresses: new Set() }));
+      if (known) {
         callers.accounts.add(`${caller.namespace}/${caller.serviceAccount}`);
         continue;
       }
@@ -91,6 +98,28 @@ function callersSeen(
     notes.push(`without TLS of the mesh called: ${who}. They are allowed by address, which others may share`);
   }
   return byPort;
+}
+
+/** "price.shop:80 identity" of those of whom the policy of today has let nothing pass: they are not given more. */
+function refusedCallers(world: World, table: SeriesTable, windowMs: number, now: number): Set<string> {
+  const allowed = new Set<string>();
+  const denied = new Set<string>();
+  for (const [families, into] of [
+    [ALLOWED, allowed],
+    [DENIED, denied],
+  ] as const) {
+    for (const family of families) {
+      for (const { source, labels, value } of table.rows(family, windowMs, now)) {
+        const served = world.registrations.find(
+          ({ name, namespace }) => name === source.workload && namespace === source.namespace,
+        );
+        const port = served?.ports.find((one) => String(one.port) === labels["srv_port"]);
+        if (value <= 0 || port === undefined) continue;
+        into.add(`${port.service}.${source.namespace}:${port.port} ${labels["client_id"] ?? ""}`);
+      }
+    }
+  }
+  return new Set([...denied].filter((one) => !allowed.has(one)));
 }
 
 interface PortPlace {

@@ -1,4 +1,6 @@
 /** `/api/v1/authz`: who may call whom, and why. */
+import { isIP } from "node:net";
+
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import * as z from "zod";
@@ -45,6 +47,11 @@ const question = z.strictObject(
       .max(100, { error: "expected at most 100 headers" })
       .default([]),
     claims: z.record(z.string(), z.unknown(), { error: "expected the claims of a token, an object" }).optional(),
+    address: z
+      .string({ error: "expected an IP address" })
+      .refine((value) => isIP(value) !== 0, { error: "expected an IP address" })
+      .optional(),
+    tcp: z.boolean({ error: "expected true or false" }).default(false),
     plaintext: z.boolean({ error: "expected true or false" }).default(false),
   },
   { error: (issue) => (issue.code === "invalid_type" ? "expected a JSON object" : undefined) },
@@ -72,8 +79,8 @@ export function authzRoutes(state: AuthzState): Hono {
     async (c) => {
       const parsed = question.safeParse(await jsonBody(c));
       if (!parsed.success) throw badQuestion(parsed.error);
-      const { port, method, path, host, claims, ...rest } = parsed.data;
-      return c.json(state.explain({ ...rest, port, method, path, host, claims }));
+      const { port, method, path, host, claims, address, ...rest } = parsed.data;
+      return c.json(state.explain({ ...rest, port, method, path, host, claims, address }));
     },
   );
   return app;

@@ -14,6 +14,8 @@ export const TTL_SECONDS_MAX = 3_600;
 export const REGISTRATION_PORTS_MAX = 64;
 export const REGISTRATION_LABELS_MAX = 64;
 export const REGISTRATION_UPSTREAMS_MAX = 256;
+/** Virtual addresses of the service of one port. */
+export const SERVICE_ADDRESSES_MAX = 8;
 /** Errors that one answer lists. */
 export const FIELD_ERRORS_MAX = 20;
 
@@ -74,6 +76,10 @@ const port = z.strictObject({
   addressPort: integer(1, 65_535),
   meshed: z.boolean({ error: "expected true or false" }),
   appPort: integer(1, 65_535).optional(),
+  serviceAddresses: z
+    .array(ipAddress, { error: "expected a list of IP addresses" })
+    .max(SERVICE_ADDRESSES_MAX, { error: `expected at most ${SERVICE_ADDRESSES_MAX} addresses` })
+    .optional(),
 });
 
 const serviceAccount = z

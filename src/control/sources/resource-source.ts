@@ -4,6 +4,7 @@
  * before they have been right for the first time there is no policy, which leaves sidecars closed.
  */
 import { dirname } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 
 import { type Diagnostic, formatDiagnostic } from "../../dialects/diagnostic.ts";
 import { readResources } from "../../dialects/read-resources.ts";
@@ -67,6 +68,7 @@ export class ResourceSource {
   #files: readonly string[] = [];
   #diagnostics: readonly Diagnostic[] = [];
   #stamp = "";
+  #started = false;
   /** Ends a wait for quiet. */
   #wake = (): void => {};
 
@@ -94,16 +96,19 @@ export class ResourceSource {
 
   /** From now on this is followed; what was in force before stays until all of it has been read and is good. */
   request(request: ResourceRequest): void {
-    this.#request = request;
+    if (!isDeepStrictEqual(request, this.#request)) this.#request = request;
   }
 
   /** Reads what was requested and begins to follow it. Bad documents are no reason to reject. */
-  start(): Promise<void> {
-    return this.#follow.start();
+  async start(): Promise<void> {
+    await this.refresh();
+    await this.#follow.start();
+    this.#started = true;
   }
 
-  /** Looks at once; after a new request. */
+  /** Reads what is requested now. */
   async refresh(): Promise<void> {
+    // A look that is under way may be about an older request.
     await this.#follow.look();
     await this.#follow.look();
   }
@@ -121,11 +126,11 @@ export class ResourceSource {
   async #look(): Promise<void> {
     const request = this.#request;
     if (request === undefined) return;
-    const first = this.#answered === undefined;
     const again = request === this.#answered;
     let stamp = await this.#stampOfAll();
     if ((again && stamp === this.#stamp) || this.#follow.closed) return;
-    if (!first) stamp = await this.#whenQuiet(stamp);
+    // At the start there is nothing to protect; nor does anything else keep the process alive while this waits.
+    if (this.#started) stamp = await this.#whenQuiet(stamp);
     const read = await readAll(request.groups);
     if (this.#follow.closed) return;
     const known = this.#files.join("\n") === read.files.join("\n");

@@ -24,11 +24,11 @@ export function tlsModes(
   { rootNamespace }: PolicySettings,
 ): Pick<InboundPolicy, "tls" | "tlsByPort"> {
   const all = resources.of("security.istio.io/PeerAuthentication");
-  const isWide = ({ spec }: Document): boolean => spec.selector === undefined;
-  const mesh = all.find((document) => isWide(document) && document.origin.namespace === rootNamespace);
-  const local = all.filter(({ origin }) => origin.namespace === target.namespace && origin.namespace !== rootNamespace);
+  const about = all.filter((document) => isAboutTls(document, target, rootNamespace));
+  const mesh = about.find(({ origin }) => origin.namespace === rootNamespace);
+  const local = about.filter(({ origin }) => origin.namespace !== rootNamespace);
   const namespace = local.find(isWide);
-  const own = local.find(({ spec: { selector } }) => selector !== undefined && holds(selector, target));
+  const own = local.find((document) => !isWide(document));
 
   let tls: { mode: TlsMode; origin: Origin } = { mode: "permissive", origin: NO_DOCUMENT };
   for (const document of [mesh, namespace, own]) {
@@ -41,6 +41,16 @@ export function tlsModes(
     return portsMeant(target, port).map((meant) => ({ port: meant, ...here }));
   });
   return { tls, tlsByPort };
+}
+
+/** One with a selector is about nobody in the root namespace, and one without about all there is. */
+export function isAboutTls({ origin, spec }: Document, target: PolicyTarget, rootNamespace: string): boolean {
+  if (origin.namespace === rootNamespace) return spec.selector === undefined;
+  return origin.namespace === target.namespace && holds(spec.selector ?? {}, target);
+}
+
+function isWide({ spec }: Document): boolean {
+  return spec.selector === undefined;
 }
 
 /** Istio's selectors: every label, exactly. */

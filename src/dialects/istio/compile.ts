@@ -70,18 +70,17 @@ export function jwtRules(resources: ResourceSet, target: PolicyTarget, settings:
     .flatMap((one) => one.spec.rules.map(({ line, rule }) => ({ ...rule, origin: originAt(one, line) })));
 }
 
-function isAbout(
-  {
-    origin,
-    spec,
-  }: {
+/** Of the workload's namespace or of the root's, and with labels that it has. */
+export function isAbout(
+  document: {
     readonly origin: { readonly namespace: string };
     readonly spec: { readonly selector: Readonly<Record<string, string>> };
   },
   target: PolicyTarget,
   { rootNamespace }: PolicySettings,
 ): boolean {
-  return (origin.namespace === target.namespace || origin.namespace === rootNamespace) && holds(spec.selector, target);
+  const { namespace } = document.origin;
+  return (namespace === target.namespace || namespace === rootNamespace) && holds(document.spec.selector, target);
 }
 
 function rulesIn(policy: Policy, target: PolicyTarget, settings: PolicySettings): PolicyRule[] {

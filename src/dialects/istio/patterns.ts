@@ -26,6 +26,9 @@ function isTemplate(value: string): boolean {
   return value.includes("{") || value.includes("}");
 }
 
+/** Characters of a template: it becomes a regular expression, which has bounds of its own. */
+export const TEMPLATE_LENGTH_MAX = 256;
+
 const path = text("a path, with a star at one end at most, or a template");
 
 /** Envoy's rules of templates: a wildcard is a whole segment, and nothing comes behind "{**}" but text. */
@@ -36,6 +39,9 @@ export const pathText: Shape<string> = {
     const { value } = read;
     const segments = value.split("/");
     const wrong = segments.find((segment) => /[{}*]/.test(segment) && segment !== "{*}" && segment !== "{**}");
+    if (value.length > TEMPLATE_LENGTH_MAX) {
+      return node.unexpected(`a template of at most ${TEMPLATE_LENGTH_MAX} characters`);
+    }
     if (!value.startsWith("/")) return node.unexpected('a template that begins with "/"');
     if (wrong !== undefined) return node.unexpected('a template in which "{*}" and "{**}" stand for whole segments');
     const [first, ...more] = segments.flatMap((segment, i) => (segment === "{**}" ? [i] : []));

@@ -38,9 +38,8 @@ export function linkerdPolicy(
   const rateLimits: RateLimit[] = [];
   const taken = new Set<number>();
   for (const server of resources.of("policy.linkerd.io/Server")) {
-    if (server.origin.namespace !== target.namespace || !selects(server.spec.podSelector, target.labels)) continue;
     // Of several Servers of one port Linkerd takes the oldest; here it is the first.
-    const ports = portsMeant(target, server.spec.port).filter((port) => !taken.has(port));
+    const ports = portsOf(server, target).filter((port) => !taken.has(port));
     if (ports.length === 0) continue;
     for (const port of ports) taken.add(port);
     const rest = decisionOf(server.spec.accessPolicy, settings.clusterNetworks, server.origin);
@@ -53,6 +52,12 @@ export function linkerdPolicy(
     rateLimits.push(...rateLimitOf(resources, server, ports, settings));
   }
   return { layers, rateLimits };
+}
+
+/** The service ports of a workload that a Server is about. */
+export function portsOf({ origin, spec }: Server, target: PolicyTarget): readonly number[] {
+  const selected = origin.namespace === target.namespace && selects(spec.podSelector, target.labels);
+  return selected ? portsMeant(target, spec.port) : [];
 }
 
 function authorizations(resources: ResourceSet, server: Server, settings: PolicySettings): PolicyRule[] {

@@ -1,7 +1,7 @@
 /** Linkerd's Server: ports of some workloads, which authorizations may name (policy.linkerd.io). */
 import { DEFAULT_POLICIES, type DefaultPolicy } from "../../model/inbound-policy.ts";
 import { kubernetesDocument, type LabelSelector, labelSelector } from "../kubernetes.ts";
-import { defaulted, mapping, type Node, oneOf, refused, required, type Shape } from "../shape.ts";
+import { defaulted, mapping, type Node, noted, oneOf, refused, required, type Shape } from "../shape.ts";
 
 export interface Server {
   readonly podSelector: LabelSelector;
@@ -29,7 +29,7 @@ function fields<A>(accessPolicy: A) {
     podSelector: required(labelSelector),
     externalWorkloadSelector: refused("Heddle has no ExternalWorkload; give the workload labels and use podSelector"),
     port: required(port),
-    proxyProtocol: defaulted(oneOf(PROTOCOLS), "unknown"),
+    proxyProtocol: noted(defaulted(oneOf(PROTOCOLS), "unknown")),
     accessPolicy,
   };
 }

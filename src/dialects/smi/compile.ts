@@ -16,14 +16,16 @@ export function smiLayers(
   target: PolicyTarget,
   settings: PolicySettings,
 ): readonly PolicyLayer[] {
-  const about = resources.of("access.smi-spec.io/TrafficTarget").filter(({ origin, spec: { destination } }) => {
-    const namespace = destination.namespace ?? origin.namespace;
-    return destination.name === target.serviceAccount && namespace === target.namespace;
-  });
+  const about = resources.of("access.smi-spec.io/TrafficTarget").filter((one) => isDestination(one, target));
   const [first] = about;
   if (first === undefined) return [];
   const rules = about.flatMap((one) => rulesOf(resources, one, target, settings));
   return [{ dialect: "smi", ports: [], rules, otherwise: { action: "deny", origin: first.origin } }];
+}
+
+export function isDestination({ origin, spec }: Target, target: PolicyTarget): boolean {
+  const { name, namespace = origin.namespace } = spec.destination;
+  return name === target.serviceAccount && namespace === target.namespace;
 }
 
 function rulesOf(resources: ResourceSet, one: Target, target: PolicyTarget, settings: PolicySettings): PolicyRule[] {

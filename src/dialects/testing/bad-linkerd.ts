@@ -83,7 +83,7 @@ spec:
   targetRef: { group: apps, kind: Deployment, name: r, namespace: x }
   requiredAuthenticationRefs: []
 `,
-    "5:56: error: spec.targetRef.namespace: a target is always in the document's own namespace",
+    "5:56: error: spec.targetRef.namespace: not supported: a target is always in the document's own namespace",
   ],
   [
     "Linkerd: a target without its group",

@@ -12,6 +12,7 @@ import {
   openPolicy,
   type Origin,
   type RateLimit,
+  type TlsMode,
 } from "../../model/inbound-policy.ts";
 import { RegexError } from "../../model/regex.ts";
 import type { Connection } from "../../net/connection.ts";
@@ -31,9 +32,10 @@ import type { LogFields } from "../../telemetry/log.ts";
 import type { Counter, Family, Labels } from "../../telemetry/metrics.ts";
 import type { InboundConfig } from "../config.ts";
 import type { ProxyContext } from "../context.ts";
+import { callerLabels } from "../tls/labels.ts";
 import type { RequestForm } from "./check-attributes.ts";
 import { External, type ExternalVerdict } from "./external.ts";
-import { explainCommand, originLabels, peerLabels, peerName, portLabels } from "./labels.ts";
+import { explainCommand, originLabels, peerName, portLabels } from "./labels.ts";
 
 /** A byte stream or a tunnel that is under way. */
 export interface Live {
@@ -64,7 +66,7 @@ export class Guard {
   readonly #unwatch: () => void;
   #ready: Ready;
 
-  constructor({ service, port }: InboundConfig, context: ProxyContext) {
+  constructor({ service, port }: Pick<InboundConfig, "service" | "port">, context: ProxyContext) {
     this.context = context;
     this.#port = port;
     this.#name = `${service}.${context.config.namespace}`;
@@ -75,6 +77,10 @@ export class Guard {
   /** Everybody may do everything, and nobody wants to know. */
   get open(): boolean {
     return this.#ready.open;
+  }
+
+  get tlsMode(): TlsMode {
+    return this.#ready.compiled.tls.mode;
   }
 
   /** Whose tokens are believed; undefined where nobody asks. */
@@ -137,7 +143,11 @@ export class Guard {
     const excess = this.#ready.limiter?.admit(call.peer.identity, this.context.clock.now());
     if (excess === undefined) return undefined;
     const { limit, scope, rate } = excess;
-    const labels = { ...this.#ready.labels, ...originLabels("ratelimit", limit.origin), ...peerLabels(call.peer) };
+    const labels = {
+      ...this.#ready.labels,
+      ...originLabels("ratelimit", limit.origin),
+      ...this.#callerLabels(call.peer),
+    };
     this.context.metrics.rateLimited.labels({ ...labels, scope }).inc();
     const whose = scope === "total" ? "all callers together" : peerName(call.peer);
     return `${whose} may send ${rate} requests per second, by ${whereOf({ ...limit.origin, file: "" })}`;
@@ -176,7 +186,11 @@ export class Guard {
   }
 
   #counter(family: Family<Counter>, peer: Peer, origin: Origin): Counter {
-    return family.labels({ ...this.#ready.labels, ...originLabels("authz", origin), ...peerLabels(peer) });
+    return family.labels({ ...this.#ready.labels, ...originLabels("authz", origin), ...this.#callerLabels(peer) });
+  }
+
+  #callerLabels({ identity }: Peer): Labels {
+    return callerLabels(this.context.security !== undefined, identity, false);
   }
 
   #audit(call: Call, origin: Origin): void {

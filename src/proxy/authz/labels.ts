@@ -1,5 +1,5 @@
 /** What metrics and people are told about a decision: Linkerd's labels, and words for the log. */
-import { linkerdName, parseSpiffeId } from "../../model/identity.ts";
+import { parseSpiffeId } from "../../model/identity.ts";
 import type { InboundPolicy, Origin } from "../../model/inbound-policy.ts";
 import type { Call, Peer } from "../../policy/policy.ts";
 import type { Labels } from "../../telemetry/metrics.ts";
@@ -17,10 +17,6 @@ export function originLabels(prefix: "authz" | "ratelimit", { kind, name }: Orig
   return documentLabels(prefix, kind, name);
 }
 
-export function peerLabels({ identity }: Peer): Labels {
-  return identity === "" ? { tls: "disabled" } : { tls: "true", client_id: shortName(identity) };
-}
-
 function documentLabels(prefix: string, kind: string, name: string): Labels {
   const parts = kind.split("/");
   const last = parts.at(-1) ?? "";
@@ -29,12 +25,6 @@ function documentLabels(prefix: string, kind: string, name: string): Labels {
     [`${prefix}_kind`]: last.toLowerCase(),
     [`${prefix}_name`]: name,
   };
-}
-
-/** Linkerd's name of an identity. */
-function shortName(identity: string): string {
-  const parsed = parseSpiffeId(identity);
-  return parsed === undefined ? identity : linkerdName(parsed);
 }
 
 /** "web.shop", or what else there is to say. */
@@ -47,8 +37,9 @@ export function peerName({ identity, address }: Peer): string {
 /** The command that says why. Without the query, which may hold secrets. @param to "price.shop" */
 export function explainCommand(call: Call, to: string): string {
   const words = ["heddle", "authz", "explain"];
-  const parsed = parseSpiffeId(call.peer.identity);
-  if (parsed !== undefined) words.push("--from", `${parsed.serviceAccount}.${parsed.namespace}`);
+  const { identity, address } = call.peer;
+  const from = identity === "" ? address : identity;
+  if (from !== "") words.push("--from", from);
   words.push("--to", to, "--port", String(call.port));
   const { request } = call;
   if (request !== undefined) words.push("--method", request.method, "--path", withoutQuery(request.path));

@@ -37,7 +37,8 @@ export class NamedTarget implements HttpService {
     const authority = this.#authority ?? head.authority.toLowerCase();
     const known = this.#services.known(authority);
     if (known !== undefined) return this.#route(known, authority, head, end, receiver);
-    if (!NAME.test(authority)) return unknown(receiver, `"${authority}" is no name of a service`);
+    if (this.#authority === undefined && !NAME.test(authority))
+      return unknown(receiver, `"${authority}" is no name of a service`);
     return lookUp(
       (done) => this.#services.resolve(authority, done),
       (service) => this.#route(service, authority, head, end, receiver),

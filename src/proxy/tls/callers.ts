@@ -29,7 +29,6 @@ export interface Caller {
 export interface CallersOptions {
   readonly context: ProxyContext;
   readonly backend: Backend;
-  /** Who may come in. */
   readonly guard: Guard;
   /** The metric labels of the application that they call. */
   readonly target: Labels;

@@ -47,6 +47,7 @@ export class Workers implements Carrier {
       outbound: config.outbound,
       upstreams: config.upstreams.map(({ listen }) => listen),
       inbound: config.inbound.map(({ listen }) => listen),
+      captured: config.capture,
     };
     this.#threads = Array.from({ length: config.workers }, (_, index) => new Thread(index + 1, options));
   }
