@@ -109,7 +109,11 @@ describe("a mesh whose certificates live ten seconds", { timeout: 110_000 }, () 
     }, CONNECT_EVERY_MS);
 
     const first = await identity();
-    await until("all were renewed once", async () => metricSum(await metrics(), "identity_cert_refresh_count") >= 2, 20_000);
+    await until(
+      "all were renewed once",
+      async () => metricSum(await metrics(), "identity_cert_refresh_count") >= 2,
+      20_000,
+    );
     await post("/api/v1/identity/rotation", { what: "all" });
     await until("root and issuer are others", async () => (await identity()).rotation === null, 40_000);
     await post("/api/v1/identity/rotation", { what: "issuer" });
