@@ -51,7 +51,7 @@ describe("a mesh whose certificates live ten seconds", { timeout: 110_000 }, () 
     if (!response.ok) throw new Error(await response.text());
   }
 
-  async function identity(): Promise<IdentityAnswer> {
+  async function authority(): Promise<IdentityAnswer> {
     return (await (await fetch(`${api}/api/v1/identity`)).json()) as IdentityAnswer;
   }
 
@@ -108,12 +108,16 @@ describe("a mesh whose certificates live ten seconds", { timeout: 110_000 }, () 
       void exchange.finally(() => open.delete(exchange));
     }, CONNECT_EVERY_MS);
 
-    const first = await identity();
-    await until("all were renewed once", async () => metricSum(await metrics(), "identity_cert_refresh_count") >= 2, 20_000);
+    const first = await authority();
+    await until(
+      "all were renewed once",
+      async () => metricSum(await metrics(), "identity_cert_refresh_count") >= 2,
+      20_000,
+    );
     await post("/api/v1/identity/rotation", { what: "all" });
-    await until("root and issuer are others", async () => (await identity()).rotation === null, 40_000);
+    await until("root and issuer are others", async () => (await authority()).rotation === null, 40_000);
     await post("/api/v1/identity/rotation", { what: "issuer" });
-    await until("the issuer is another", async () => (await identity()).rotation === null, 40_000);
+    await until("the issuer is another", async () => (await authority()).rotation === null, 40_000);
     const count = metricSum(await metrics(), "identity_cert_refresh_count");
     const again = async (): Promise<boolean> => metricSum(await metrics(), "identity_cert_refresh_count") > count;
     await until("they are renewed once more", again, 20_000);
@@ -122,7 +126,7 @@ describe("a mesh whose certificates live ten seconds", { timeout: 110_000 }, () 
 
     assert.deepEqual(failures, []);
     assert.ok(done > 200, `only ${done} connections`);
-    const last = await identity();
+    const last = await authority();
     assert.equal(last.roots.length, 1);
     assert.notEqual(last.roots[0]?.fingerprint, first.roots[0]?.fingerprint);
     assert.ok(metricSum(await metrics(), "tcp_open_total", 'peer="dst"', 'tls="true"') >= done, "all of it was TLS");

@@ -14,13 +14,12 @@ function setUp(over: Partial<IdentityApi> = {}) {
   addIdentityRoutes(app, {
     joinToken: (wanted) => {
       asked.push(wanted);
-      return { token: "secret" };
+      return { token: "secret", trustDomain: "mesh.test" };
     },
     rotate: async (what) => {
       asked.push(what);
       return "started";
     },
-    trustDomain: "mesh.test",
     status: { trustDomain: "mesh.test" } as IdentityApi["status"],
     ...over,
   });

@@ -10,7 +10,7 @@ import { TOKEN_LIFETIME_MS } from "./join-tokens.ts";
 /** Bytes of a request's body. */
 export const IDENTITY_BODY_BYTES_MAX = 4 * 1024;
 
-export type IdentityApi = Pick<ControlIdentity, "joinToken" | "rotate" | "status" | "trustDomain">;
+export type IdentityApi = Pick<ControlIdentity, "joinToken" | "rotate" | "status">;
 
 const name = z
   .string({ error: "expected a DNS label" })

@@ -36,8 +36,12 @@ async function setUp() {
 }
 
 /** Says nothing until it is aborted. */
-async function* nothing(signal: AbortSignal): AsyncGenerator<never> {
-  await new Promise((resolve) => signal.addEventListener("abort", resolve));
+function nothing(signal: AbortSignal): AsyncIterable<never> {
+  const next = async (): Promise<IteratorResult<never>> => {
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    return { done: true, value: undefined };
+  };
+  return { [Symbol.asyncIterator]: () => ({ next }) };
 }
 
 describe("the certificate service", () => {
