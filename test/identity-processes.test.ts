@@ -78,10 +78,10 @@ async function startSidecar(control: Control, workload: string, token: string, .
   return { process: child, admin: `http://127.0.0.1:${admin}`, token, output: () => child.text };
 }
 
-async function ready({ admin, output }: Sidecar): Promise<void> {
-  const answers = async (): Promise<boolean> => (await fetch(`${admin}/ready`).catch(() => undefined))?.ok ?? false;
+async function ready(sidecar: Sidecar): Promise<void> {
+  const answers = async () => (await fetch(`${sidecar.admin}/ready`).catch(() => undefined))?.ok ?? false;
   await until("the sidecar is ready", answers, 30_000).catch((error: unknown) => {
-    throw new Error(output(), { cause: error });
+    throw new Error(sidecar.output(), { cause: error });
   });
 }
 
@@ -133,16 +133,16 @@ describe("certificates of processes", { timeout: 110_000 }, () => {
       }),
     );
     for (const sidecar of sidecars) await ready(sidecar);
-    const before = await identity(control);
+    const earlier = await identity(control);
     const rotate = [heddle, "identity", "rotate", "--control", control.api];
     const rotated = await run(process.execPath, rotate, { timeout: 60_000 });
     assert.match(rotated.stderr, /1 of 3, .*\n(?:.*\n)*2 of 3, .*\n(?:.*\n)*3 of 3, .*\n(?:.*\n)*Rotated\.\n$/);
-    const after = await identity(control);
-    assert.equal(after.rotation, null);
-    assert.equal(after.roots.length, 1);
-    assert.notEqual(after.roots[0]?.fingerprint, before.roots[0]?.fingerprint);
-    for (const proxy of after.proxies) {
-      assert.deepEqual([proxy.issuer, proxy.roots], [after.issuer.fingerprint, [after.roots[0]?.fingerprint]]);
+    const later = await identity(control);
+    assert.equal(later.rotation, null);
+    assert.equal(later.roots.length, 1);
+    assert.notEqual(later.roots[0]?.fingerprint, earlier.roots[0]?.fingerprint);
+    for (const proxy of later.proxies) {
+      assert.deepEqual([proxy.issuer, proxy.roots], [later.issuer.fingerprint, [later.roots[0]?.fingerprint]]);
     }
     for (const sidecar of sidecars) {
       assert.equal(sidecar.process.exitCode, null);
@@ -154,8 +154,8 @@ describe("certificates of processes", { timeout: 110_000 }, () => {
     const issuer = await run(process.execPath, [...rotate, "--issuer"], { timeout: 60_000 });
     assert.match(issuer.stderr, /Rotated\.\n$/);
     const last = await identity(control);
-    assert.equal(last.roots[0]?.fingerprint, after.roots[0]?.fingerprint);
-    assert.notEqual(last.issuer.fingerprint, after.issuer.fingerprint);
+    assert.equal(last.roots[0]?.fingerprint, later.roots[0]?.fingerprint);
+    assert.notEqual(last.issuer.fingerprint, later.issuer.fingerprint);
   });
 });
 

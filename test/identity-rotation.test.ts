@@ -1,6 +1,6 @@
 /** Roots and issuers that change under proxies that go on: over real sockets, on virtual time. */
 import assert from "node:assert/strict";
-import { X509Certificate } from "node:crypto";
+import { generateKeyPairSync, X509Certificate } from "node:crypto";
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,11 +9,12 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { EMBEDDED_FILE } from "../src/control/identity/embedded.ts";
 import { LOOK_AT_FILES_EVERY_MS } from "../src/control/identity/follow-files.ts";
 import { makeIssuer, makeRoot, type Signer } from "../src/control/identity/certificates.ts";
+import { type IdentityFiles, ISSUER_CHAIN_MAX, ROOTS_MAX } from "../src/control/identity/given.ts";
+import { SECRET_FILE_BYTES_MAX } from "../src/control/identity/secret-file.ts";
 import type { IdentityOptions, IdentityStatus } from "../src/control/identity/identity.ts";
 import { DISCONNECTED_LIVES_MS } from "../src/control/identity/proxies.ts";
 import { RETURN_MS, SETTLE_MS } from "../src/control/identity/rotation.ts";
 import { certificateRequest } from "../src/proxy/identity/certificate-request.ts";
-import { generateKeyPairSync } from "node:crypto";
 import { RawCertify, startAuthority, type TestAuthority, type TestClient } from "./support/certify.ts";
 import { CutRelay } from "./support/cut-relay.ts";
 import { makeTestCa } from "./support/identity.ts";
@@ -261,20 +262,22 @@ describe("the authority in the state folder", () => {
   });
 });
 
-describe("an authority from files", () => {
-  const paths = () => ({
+function paths(): IdentityFiles {
+  return {
     roots: join(folder, "roots.pem"),
     issuerCertificate: join(folder, "issuer.pem"),
     issuerKey: join(folder, "issuer.key"),
-  });
+  };
+}
 
-  async function write(roots: readonly Signer[], issuer: Signer): Promise<void> {
-    await writeFile(paths().roots, roots.map(({ certificate }) => certificate).join(""));
-    await writeFile(paths().issuerCertificate, issuer.certificate);
-    await rm(paths().issuerKey, { force: true });
-    await writeFile(paths().issuerKey, issuer.key, { mode: 0o600 });
-  }
+async function write(roots: readonly Signer[], issuer: Signer): Promise<void> {
+  await writeFile(paths().roots, roots.map(({ certificate }) => certificate).join(""));
+  await writeFile(paths().issuerCertificate, issuer.certificate);
+  await rm(paths().issuerKey, { force: true });
+  await writeFile(paths().issuerKey, issuer.key, { mode: 0o600 });
+}
 
+describe("an authority from files", () => {
   const refusals: Readonly<Record<string, { prepare: () => Promise<void>; says: RegExp }>> = {
     "no roots": { prepare: () => rm(paths().roots), says: /there is no file .*roots\.pem/ },
     "roots that are no certificates": {
@@ -288,6 +291,25 @@ describe("an authority from files", () => {
     "a key that others can read": {
       prepare: () => chmod(paths().issuerKey, 0o644),
       says: /issuer\.key holds a key, but others .*chmod 600/,
+    },
+    "more roots than are taken": {
+      prepare: async () => writeFile(paths().roots, (await makeTestCa()).anchors.repeat(ROOTS_MAX + 1)),
+      says: /roots\.pem: expected at most 16 certificates, found 17/,
+    },
+    "an issuer's chain without end": {
+      prepare: async () => {
+        const { certificate } = (await makeTestCa()).issuer;
+        await writeFile(paths().issuerCertificate, certificate.repeat(ISSUER_CHAIN_MAX + 1));
+      },
+      says: /issuer\.pem: expected at most 4 certificates, found 5/,
+    },
+    "a file that is far too long": {
+      prepare: () => writeFile(paths().roots, "x".repeat(SECRET_FILE_BYTES_MAX + 1)),
+      says: /roots\.pem: it has more than 1048576 bytes/,
+    },
+    "a key file that is far too long": {
+      prepare: () => writeFile(paths().issuerKey, "x".repeat(SECRET_FILE_BYTES_MAX + 1)),
+      says: /issuer\.key has 1048577 bytes/,
     },
     "no key": { prepare: () => rm(paths().issuerKey), says: /there is no file .*issuer\.key/ },
     "a key that is none": {

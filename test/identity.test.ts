@@ -37,7 +37,7 @@ const PRICE_ID = "spiffe://cluster.local/ns/shop/sa/price";
 let authority: TestAuthority;
 const raws: RawCertify[] = [];
 afterEach(async () => {
-  for (const raw of raws.splice(0)) raw.close();
+  for (const stream of raws.splice(0)) stream.close();
   await authority.close();
 });
 
@@ -227,41 +227,41 @@ describe("requests that are refused", () => {
   });
 });
 
+interface Holder {
+  readonly key: KeyObject;
+  readonly chain: readonly Uint8Array[];
+}
+
+/** Certifies itself by hand, and keeps the key. */
+async function holder(): Promise<Holder> {
+  const stream = raw();
+  await stream.nonce();
+  const key = newKey();
+  const proof = { case: "joinToken", value: authority.token("price-1") } as const;
+  stream.send({
+    case: "certification",
+    value: { workload: "price-1", request: certificateRequest(key, PRICE), proof },
+  });
+  return { key, chain: await stream.certificate() };
+}
+
+async function ask({ key, chain }: Holder, nonceOf?: (own: Uint8Array) => Uint8Array): Promise<RawCertify> {
+  const stream = raw();
+  const nonce = await stream.nonce();
+  const request = certificateRequest(newKey(), PRICE);
+  const signature = sign("sha256", possessionBytes(nonceOf?.(nonce) ?? nonce, request), key);
+  const proof = { case: "possession" as const, value: create(PossessionSchema, { chain: [...chain], signature }) };
+  stream.send({ case: "certification", value: { workload: "price-1", request, proof } });
+  return stream;
+}
+
+async function refusal(stream: RawCertify): Promise<string> {
+  const { status, reason } = await stream.end();
+  assert.equal(status, GrpcCode.unauthenticated);
+  return reason;
+}
+
 describe("a proof by certificate", () => {
-  interface Holder {
-    readonly key: KeyObject;
-    readonly chain: readonly Uint8Array[];
-  }
-
-  /** Certifies itself by hand, and keeps the key. */
-  async function holder(): Promise<Holder> {
-    const stream = raw();
-    await stream.nonce();
-    const key = newKey();
-    const proof = { case: "joinToken", value: authority.token("price-1") } as const;
-    stream.send({
-      case: "certification",
-      value: { workload: "price-1", request: certificateRequest(key, PRICE), proof },
-    });
-    return { key, chain: await stream.certificate() };
-  }
-
-  async function ask({ key, chain }: Holder, nonceOf?: (own: Uint8Array) => Uint8Array): Promise<RawCertify> {
-    const stream = raw();
-    const nonce = await stream.nonce();
-    const request = certificateRequest(newKey(), PRICE);
-    const signature = sign("sha256", possessionBytes(nonceOf?.(nonce) ?? nonce, request), key);
-    const proof = { case: "possession" as const, value: create(PossessionSchema, { chain: [...chain], signature }) };
-    stream.send({ case: "certification", value: { workload: "price-1", request, proof } });
-    return stream;
-  }
-
-  async function refusal(stream: RawCertify): Promise<string> {
-    const { status, reason } = await stream.end();
-    assert.equal(status, GrpcCode.unauthenticated);
-    return reason;
-  }
-
   it("is taken, and refused with another key or another stream's nonce", async () => {
     authority = await startAuthority();
     const price = await holder();

@@ -192,7 +192,7 @@ export interface TokenSubject {
 
 export interface JoinToken {
   readonly token: string;
-  /** Of the mesh that is joined. */
+  /** Of the mesh: what every identity in it begins with. */
   readonly trustDomain: string;
 }
 
@@ -295,8 +295,7 @@ export class ControlClient {
 
   /** A secret by which the sidecar of this workload gets its first certificate: good once, within ten minutes. */
   async joinToken(subject: TokenSubject): Promise<JoinToken> {
-    const { token, trustDomain } = (await this.#request("POST", "/api/v1/join-tokens", subject)) as JoinToken;
-    return { token, trustDomain };
+    return (await this.#request("POST", "/api/v1/join-tokens", subject)) as JoinToken;
   }
 
   async identity(): Promise<IdentityAnswer> {

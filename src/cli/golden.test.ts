@@ -9,6 +9,8 @@ import {
   EXPLANATION,
   FakeControl,
   GENERATED,
+  IDENTITY,
+  IDENTITY_ROTATING,
   STAT_ROWS,
   WORKLOAD_ROWS,
 } from "./testing/fake-control.ts";
@@ -76,6 +78,11 @@ describe("errors", () => {
     "proxy-bad-socket": ["proxy", "--workload", "p", "--inbound", "127.0.0.1:1=unix:run/app.sock,service=p"],
     "proxy-long-socket": ["proxy", "--workload", "p", "--inbound", `127.0.0.1:1=unix:/${"x".repeat(107)},service=p`],
     "proxy-bad-workers": ["proxy", "--workload", "price-1", "--workers", "65"],
+    "identity-no-action": ["identity", "rotat"],
+    "identity-no-workload": ["identity", "token"],
+    "identity-issuer-of-show": ["identity", "--issuer"],
+    "control-half-authority": ["control", "--identity-roots", "roots.pem"],
+    "control-short-lifetime": ["control", "--identity-lifetime", "5s"],
     "proxy-bad-grace": ["proxy", "--workload", "price-1", "--shutdown-grace", "2h"],
   };
   for (const [name, words] of Object.entries(wrong)) {
@@ -98,6 +105,7 @@ describe("answers of the control plane", () => {
       "GET /api/v1/endpoints": { body: ENDPOINT_ROWS },
       "GET /api/v1/workloads": { body: WORKLOAD_ROWS },
       "GET /api/v1/version": { body: { version: "9.8.7" } },
+      "GET /api/v1/identity": { body: IDENTITY_ROTATING },
     });
     idle = await FakeControl.start({
       "GET /api/v1/stat": { body: [] },
@@ -107,6 +115,7 @@ describe("answers of the control plane", () => {
       "POST /api/v1/authz/explain": { body: { ...EXPLANATION, allowed: true, verdicts: [], notes: ["nothing"] } },
       "GET /api/v1/endpoints": { body: [] },
       "GET /api/v1/workloads": { body: [] },
+      "GET /api/v1/identity": { body: IDENTITY },
     });
   });
   after(async () => {
@@ -131,6 +140,8 @@ describe("answers of the control plane", () => {
     "endpoints-table": ["endpoints"],
     "endpoints-of-service": ["endpoints", "price", "nothing"],
     "endpoints-json": ["endpoints", "-o", "json"],
+    "identity-table": ["identity"],
+    "identity-json": ["identity", "show", "-o", "json"],
   };
   for (const [name, words] of Object.entries(shown)) {
     it(`are shown: ${name}`, async () => {

@@ -13,6 +13,12 @@ function parse(...words: string[]): ProxyConfig {
   return parseProxyFlags(parseArguments(proxy, ["--workload", "price-1", ...words]).flags as never);
 }
 
+/** The identity of a sidecar with a token. */
+function identityOf(...words: string[]): ProxyConfig["identity"] {
+  const { flags } = parseArguments(proxy, ["--workload", "price-1", "--xds", "127.0.0.1:1", ...words]);
+  return parseProxyFlags(flags as never, "a token").identity;
+}
+
 /** The protocol of an inbound port with these settings. */
 function protocolOf(settings: string): string | undefined {
   return parse("--inbound", `127.0.0.1:1=127.0.0.1:6379,service=a${settings}`).inbound[0]?.protocol;
@@ -102,16 +108,12 @@ describe("the flags of a sidecar", () => {
   });
 
   it("name the identity after the service, else after the workload, if there is a token", () => {
-    const read = (...words: string[]) => {
-      const { flags } = parseArguments(proxy, ["--workload", "price-1", "--xds", "127.0.0.1:1", ...words]);
-      return parseProxyFlags(flags as never, "a token").identity;
-    };
     const trustDomain = "cluster.local";
-    assert.deepEqual(read(), { trustDomain, serviceAccount: "price-1", joinToken: "a token" });
-    assert.equal(read("--service", "price")?.serviceAccount, "price");
-    assert.equal(read("--service", "price", "--service-account", "other")?.serviceAccount, "other");
-    assert.equal(read("--identity-trust-domain", "mesh.test")?.trustDomain, "mesh.test");
-    assert.throws(() => read("--identity-trust-domain", "Mesh"), UsageError);
+    assert.deepEqual(identityOf(), { trustDomain, serviceAccount: "price-1", joinToken: "a token" });
+    assert.equal(identityOf("--service", "price")?.serviceAccount, "price");
+    assert.equal(identityOf("--service", "price", "--service-account", "other")?.serviceAccount, "other");
+    assert.equal(identityOf("--identity-trust-domain", "mesh.test")?.trustDomain, "mesh.test");
+    assert.throws(() => identityOf("--identity-trust-domain", "Mesh"), UsageError);
   });
 
   it("take the protocol from the service's port where none is given", () => {

@@ -16,6 +16,7 @@ import { recordingLogger } from "./testing/logger.ts";
 
 /** Its routes have their own tests. */
 const noIdentity: IdentityApi = {
+  trustDomain: "mesh.test",
   joinToken: () => "full",
   rotate: () => Promise.resolve("under way"),
   get status(): never {

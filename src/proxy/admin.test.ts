@@ -60,15 +60,19 @@ describe("the admin listener", () => {
 
   it("shows its own variables only", async () => {
     process.env.HEDDLE_TEST_SHOWN = "yes";
+    process.env.HEDDLE_JOIN_TOKEN = "secret";
     process.env.SECRET_OF_THE_APPLICATION = "no";
     const all = (await (await fetch(`${base}/env.json`)).json()) as Record<string, string>;
     assert.equal(all.HEDDLE_TEST_SHOWN, "yes");
     assert.ok(!("SECRET_OF_THE_APPLICATION" in all));
+    assert.ok(!("HEDDLE_JOIN_TOKEN" in all));
+    assert.deepEqual(await (await fetch(`${base}/env.json?HEDDLE_JOIN_TOKEN`)).json(), {});
     assert.deepEqual(await (await fetch(`${base}/env.json?HEDDLE_TEST_SHOWN&SECRET_OF_THE_APPLICATION`)).json(), {
       HEDDLE_TEST_SHOWN: "yes",
     });
     assert.equal((await fetch(`${base}/env.json?A=b`)).status, 400);
     delete process.env.HEDDLE_TEST_SHOWN;
+    delete process.env.HEDDLE_JOIN_TOKEN;
     delete process.env.SECRET_OF_THE_APPLICATION;
   });
 

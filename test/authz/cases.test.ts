@@ -9,7 +9,7 @@ import { decodeInboundPolicy } from "../../src/xds/decode-policy.ts";
 import { encodeInboundPolicy } from "../../src/xds/encode-policy.ts";
 import { AUTHZ_GROUPS } from "./cases/all.ts";
 import { type AuthzCall, PRICE } from "./cases/case.ts";
-import { policyOf } from "./cases/policy.ts";
+import { policyOf } from "./cases/compile.ts";
 
 /** The issue asks for sixty. */
 const CASES_MIN = 60;

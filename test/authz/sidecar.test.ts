@@ -24,7 +24,7 @@ import { ANY_PORT, sidecar } from "../support/mesh.ts";
 import { rawServer } from "../support/raw.ts";
 import { AUTHZ_GROUPS } from "./cases/all.ts";
 import { type AuthzCall, type AuthzGroup, PRICE, STRANGER } from "./cases/case.ts";
-import { policyOf } from "./cases/policy.ts";
+import { policyOf } from "./cases/compile.ts";
 
 /** Calls from addresses that this machine does not have: the engine alone judges them, in `cases.test.ts`. */
 const ELSEWHERE_MAX = 3;

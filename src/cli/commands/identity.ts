@@ -71,7 +71,9 @@ async function token(
     workload: parseLabel("WORKLOAD", workload),
   };
   const made = await client.joinToken(subject);
-  io.stdout.write(flags.output === "json" ? json({ ...subject, ...made }) : `${made.token}\n`);
+  const { namespace, serviceAccount, workload: name } = subject;
+  const row = { namespace, service_account: serviceAccount, workload: name, trust_domain: made.trustDomain };
+  io.stdout.write(flags.output === "json" ? json({ ...row, token: made.token }) : `${made.token}\n`);
   return 0;
 }
 

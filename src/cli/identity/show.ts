@@ -36,15 +36,12 @@ export function identityText(answer: IdentityAnswer): string {
 
 export function identityJson(answer: IdentityAnswer): Record<string, unknown> {
   const { rotation } = answer;
-  const certificate = ({ fingerprint, subject, notBefore, notAfter }: IdentityAnswer["issuer"]): object => {
-    return { fingerprint, subject, not_before: notBefore, not_after: notAfter };
-  };
   return {
     trust_domain: answer.trustDomain,
     authority: answer.source,
     leaf_lifetime_seconds: answer.leafLifetimeSeconds,
-    roots: answer.roots.map((root) => ({ ...certificate(root), retiring: root.retiring, pem: root.pem })),
-    issuer: certificate(answer.issuer),
+    roots: answer.roots.map((root) => ({ ...certificateJson(root), retiring: root.retiring, pem: root.pem })),
+    issuer: certificateJson(answer.issuer),
     rotation:
       rotation === null
         ? null
@@ -59,9 +56,9 @@ export function identityJson(answer: IdentityAnswer): Record<string, unknown> {
 }
 
 const PHASES = {
-  trust: "1 of 3, sidecars learn to trust the new root",
+  trust: "1 of 3, sidecars learn whom to trust",
   renew: "2 of 3, sidecars get certificates by the new issuer",
-  retire: "3 of 3, sidecars give up the old root",
+  retire: "3 of 3, sidecars learn whom to trust no more",
 } as const;
 
 /** Names that one line lists. */
@@ -78,6 +75,10 @@ export function rotationLine({ rotation }: IdentityAnswer): string {
     .map(({ namespace, workload, lost }) => `${namespace}/${workload}${lost ? " (not connected)" : ""}`);
   const more = waitingFor.length > NAMES_MAX ? ` and ${waitingFor.length - NAMES_MAX} more` : "";
   return `${PHASES[phase]}; waiting for ${names.join(", ")}${more}`;
+}
+
+function certificateJson({ fingerprint, subject, notBefore, notAfter }: IdentityAnswer["issuer"]): object {
+  return { fingerprint, subject, not_before: notBefore, not_after: notAfter };
 }
 
 function certificateCells(what: string, { fingerprint, notAfter }: IdentityAnswer["issuer"], state: string): string[] {

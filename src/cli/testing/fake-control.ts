@@ -8,6 +8,7 @@ import type {
   GeneratedDocuments,
   EdgeRow,
   EndpointRow,
+  IdentityAnswer,
   StatRow,
   WorkloadRow,
 } from "../control-client.ts";
@@ -186,6 +187,67 @@ export const GENERATED: GeneratedDocuments = {
     { apiVersion: "policy.linkerd.io/v1alpha1", kind: "AuthorizationPolicy", metadata: { name: "price-80" } },
   ],
   notes: ["callers without a sidecar are not seen, and are refused"],
+};
+
+const certificate = {
+  fingerprint: "49b8d92a9e1f4bd70210203556bee17d55186464c27fff6fcc6a0ef1a80d8461",
+  subject: "O=heddle, CN=heddle root 52a0a42610ad976f",
+  notBefore: "2026-11-21T12:11:30.000Z",
+  notAfter: "2036-11-18T12:12:30.000Z",
+};
+
+const issuer = {
+  ...certificate,
+  fingerprint: "beaac9c5a97f8354eb87a29e054b3d26c7aaf8e6244de2ca945e5926adec7f66",
+  subject: "O=heddle, CN=heddle issuer e6183eb87aca154b",
+  notAfter: "2027-11-21T12:12:30.000Z",
+};
+
+const proxy = {
+  namespace: "default",
+  workload: "price-1",
+  identity: "spiffe://cluster.local/ns/default/sa/price",
+  connected: true,
+  roots: [certificate.fingerprint],
+  issuer: issuer.fingerprint,
+  notAfter: "2026-11-22T12:12:30.000Z",
+};
+
+export const IDENTITY: IdentityAnswer = {
+  trustDomain: "cluster.local",
+  source: "embedded",
+  leafLifetimeSeconds: 86_400,
+  roots: [{ ...certificate, pem: "-----BEGIN CERTIFICATE-----\n", retiring: false }],
+  issuer,
+  rotation: null,
+  proxies: [],
+};
+
+const newRoot = { ...certificate, fingerprint: certificate.fingerprint.replaceAll("4", "7") };
+
+/** In the middle of a rotation. */
+export const IDENTITY_ROTATING: IdentityAnswer = {
+  ...IDENTITY,
+  source: "files",
+  leafLifetimeSeconds: 90,
+  roots: [
+    { ...certificate, pem: "-----BEGIN CERTIFICATE-----\n", retiring: true },
+    { ...newRoot, pem: "-----BEGIN CERTIFICATE-----\n", retiring: false },
+  ],
+  rotation: {
+    phase: "trust",
+    startedAt: "2026-11-21T13:00:00.000Z",
+    waitingFor: [
+      { namespace: "default", workload: "price-2", lost: true },
+      { namespace: "default", workload: "keyboard", lost: false },
+    ],
+    returning: false,
+  },
+  proxies: [
+    { ...proxy, roots: [certificate.fingerprint, newRoot.fingerprint] },
+    { ...proxy, workload: "price-2", connected: false, issuer: "0".repeat(64) },
+    { ...proxy, workload: "keyboard", roots: [], issuer: null, notAfter: null },
+  ],
 };
 
 const endpoint: EndpointRow = {

@@ -63,10 +63,8 @@ export class FakeHost implements Host {
     joinToken: async ({ namespace, serviceAccount, workload }: TokenSubject): Promise<JoinToken> => {
       if (this.trouble !== undefined) throw this.trouble;
       this.tokens++;
-      return {
-        token: `token ${this.tokens} of ${workload} as ${namespace}/${serviceAccount}`,
-        trustDomain: "cluster.local",
-      };
+      const token = `token ${this.tokens} of ${workload} as ${namespace}/${serviceAccount}`;
+      return { token, trustDomain: "mesh.test" };
     },
     register: async (namespace: string, name: string, registration: WorkloadRegistration): Promise<void> => {
       this.calls.push(`PUT ${namespace}/${name} ${registration.health}`);

@@ -138,7 +138,7 @@ export function keyboardConfig(namespace: string, addresses: MeshAddresses, sett
   };
 }
 
-/** The token, which is good once, comes when the sidecar is started; with it comes the trust domain. */
+/** The token comes when the sidecar is started, since each is good once; the mesh's trust domain comes with it. */
 function identityOf(serviceAccount: string): IdentityConfig {
   return { trustDomain: DEFAULT_TRUST_DOMAIN, serviceAccount, joinToken: "" };
 }

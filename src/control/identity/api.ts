@@ -10,7 +10,7 @@ import { TOKEN_LIFETIME_MS } from "./join-tokens.ts";
 /** Bytes of a request's body. */
 export const IDENTITY_BODY_BYTES_MAX = 4 * 1024;
 
-export type IdentityApi = Pick<ControlIdentity, "joinToken" | "rotate" | "status">;
+export type IdentityApi = Pick<ControlIdentity, "joinToken" | "rotate" | "status" | "trustDomain">;
 
 const name = z
   .string({ error: "expected a DNS label" })
@@ -43,7 +43,8 @@ export function addIdentityRoutes<E extends Env>(app: Hono<E>, identity: Identit
       const hint = "shorten the namespace or the service account";
       throw new ApiError("bad-fields", "the names do not fit into a certificate", hint);
     }
-    return c.json({ ...made, expiresInSeconds: TOKEN_LIFETIME_MS / 1_000 }, 201);
+    const { trustDomain } = identity;
+    return c.json({ token: made.token, trustDomain, expiresInSeconds: TOKEN_LIFETIME_MS / 1_000 }, 201);
   });
 
   app.post("/api/v1/identity/rotation", limited, async (c) => {

@@ -98,7 +98,7 @@ async function newIssuer(root: Signer, now: number): Promise<Issuer> {
 /** @throws Error. Such a file is never replaced: whoever has a certificate by it would be locked out. */
 function parse(file: string, text: string): Omit<Stored, "version"> {
   try {
-    const stored = JSON.parse(text) as Stored;
+    const stored = JSON.parse(text) as Omit<Stored, "version"> & { readonly version: number };
     if (stored.version !== VERSION) throw new Error(`expected version ${VERSION}`);
     const { root, trust } = stored;
     const goal = trust.goal ?? undefined;

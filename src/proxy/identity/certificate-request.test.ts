@@ -20,6 +20,12 @@ const identities = fc.record({
   serviceAccount: fc.array(label, { minLength: 1, maxLength: 3 }).map((labels) => labels.join(".")),
 });
 
+/** Tag and length of so many octets, in hexadecimal. */
+function header(length: number): string {
+  const whole = der(0x04, Buffer.alloc(length));
+  return whole.subarray(0, whole.length - length).toString("hex");
+}
+
 describe("certificate request", () => {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
 
@@ -65,10 +71,6 @@ describe("certificate request", () => {
   });
 
   it("lengths are in the shortest form", () => {
-    const header = (length: number): string => {
-      const whole = der(0x04, Buffer.alloc(length));
-      return whole.subarray(0, whole.length - length).toString("hex");
-    };
     assert.equal(header(0), "0400");
     assert.equal(header(127), "047f");
     assert.equal(header(128), "048180");

@@ -208,6 +208,53 @@ Sources:
     ],
   },
   {
+    name: "permissions under a default of audit",
+    dialect: "consul",
+    documents: `
+Kind: service-intentions
+Namespace: shop
+Name: price
+Sources:
+  - Name: web
+    Permissions:
+      - { Action: allow, HTTP: { Methods: [GET] } }
+  - { Name: "*", Action: deny }
+`,
+    defaultPolicy: "audit",
+    cases: [
+      {
+        name: "what one allows is not marked",
+        call: { from: WEB },
+        verdict: "allowed",
+        by: "service-intentions/price",
+      },
+      {
+        name: "what none holds of passes and is marked",
+        call: { from: WEB, method: "PUT" },
+        verdict: "allowed",
+        by: "service-intentions/price",
+        audited: ["service-intentions/price"],
+      },
+      { name: "others are refused", call: { from: CART }, verdict: "denied", by: "service-intentions/price" },
+    ],
+  },
+  {
+    name: "intentions under a default of all-authenticated",
+    dialect: "consul",
+    documents: `
+Kind: service-intentions
+Namespace: shop
+Name: "*"
+Sources: [{ Name: cart, Action: deny }]
+`,
+    defaultPolicy: "all-authenticated",
+    cases: [
+      { name: "who has an identity", call: { from: WEB }, verdict: "allowed", by: "default/all-authenticated" },
+      { name: "who has none", call: { from: NOBODY }, verdict: "denied", by: "default/all-authenticated" },
+      { name: "who is refused", call: { from: CART }, verdict: "denied", by: "service-intentions/*" },
+    ],
+  },
+  {
     name: "intentions of another namespace",
     dialect: "consul",
     documents: `

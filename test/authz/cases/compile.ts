@@ -1,4 +1,3 @@
-/** What the documents of a group of cases come to. */
 import assert from "node:assert/strict";
 
 import { compileInboundPolicy } from "../../../src/dialects/compile-inbound.ts";
@@ -8,7 +7,8 @@ import { defaultPolicySettings } from "../../../src/dialects/target.ts";
 import type { InboundPolicy } from "../../../src/model/inbound-policy.ts";
 import { type AuthzGroup, PRICE } from "./case.ts";
 
-export function policyOf(group: AuthzGroup): InboundPolicy {
+/** What the sidecar of a group's workload is told. @param authorizer where the providers are, "host:port" */
+export function policyOf(group: AuthzGroup, authorizer = "127.0.0.1:1"): InboundPolicy {
   const parsed = parseResources(group.documents, "case.yaml");
   const { resources, diagnostics } = resourceSet(parsed.resources);
   const errors = [...parsed.diagnostics, ...diagnostics].filter(({ severity }) => severity === "error");
@@ -17,6 +17,6 @@ export function policyOf(group: AuthzGroup): InboundPolicy {
   return compileInboundPolicy(resources, group.target ?? PRICE, {
     ...defaultPolicySettings,
     defaultPolicy,
-    providers: providers.map((name) => ({ name, address: "127.0.0.1:1", timeoutMs: 100, failOpen: false })),
+    providers: providers.map((name) => ({ name, address: authorizer, timeoutMs: 5_000, failOpen: false })),
   });
 }
