@@ -14,6 +14,8 @@ import { http2Nghttp2 } from "./targets/http2-nghttp2.ts";
 import { http2Server } from "./targets/http2-server.ts";
 import { meshYaml } from "./targets/mesh-yaml.ts";
 import { resources } from "./targets/resources.ts";
+import { policyRegex } from "./targets/policy-regex.ts";
+import { policyRequest } from "./targets/policy-request.ts";
 
 export const targets: readonly Target[] = [
   http1Server,
@@ -30,4 +32,6 @@ export const targets: readonly Target[] = [
   exposition,
   meshYaml,
   resources,
+  policyRegex,
+  policyRequest,
 ];

@@ -101,7 +101,7 @@ describe("heddle up --transparent", () => {
           const { stdout } = await mesh.inside("price-1", ["curl", "-sS", "http://price:8080/own"]);
           assert.match(stdout, /^price-\d \/own host=price:8080$/m);
         }
-        });
+      });
 
       await context.test("both sidecars have measured it, and people reach the mesh as ever", async () => {
         const run = (words: readonly string[]): Promise<string> => outputIn(mesh.machine, words);

@@ -42,11 +42,6 @@ const applicationPort = {
   port,
   protocol: fc.constantFrom(...PORT_PROTOCOLS),
 };
-const capture = plainRecord({
-  inbound: address,
-  outbound: address,
-  ports: fc.uniqueArray(plainRecord({ ...applicationPort, appPort: port }), { selector: ({ appPort }) => appPort }),
-});
 const config: fc.Arbitrary<ProxyConfig> = plainRecord({
   workload: label,
   namespace: label,
@@ -58,8 +53,15 @@ const config: fc.Arbitrary<ProxyConfig> = plainRecord({
   upstreams: fc.array(
     plainRecord({ authority: fc.tuple(label, port).map(([name, number]) => `${name}:${number}`), listen: address }),
   ),
-  inbound: fc.array(plainRecord({ ...applicationPort, listen: address })),
-  capture: fc.option(capture, { nil: undefined }),
+  inbound: fc.array(plainRecord({ listen: address, ...applicationPort })),
+  capture: fc.option(
+    plainRecord({
+      inbound: address,
+      outbound: address,
+      ports: fc.uniqueArray(plainRecord({ appPort: port, ...applicationPort }), { selector: ({ appPort }) => appPort }),
+    }),
+    { nil: undefined },
+  ),
   admin: address,
   workers: fc.integer({ min: 1, max: 64 }),
   logLevel: fc.constantFrom(...LOG_LEVELS),
@@ -123,7 +125,20 @@ describe("the flags of a sidecar", () => {
     assert.equal(protocolOf(",protocol=linkerd.io/opaque"), "opaque");
   });
 
+  it("take the port that captured calls go to for the service's where none is given", () => {
+    const listeners = ["--service", "price", "--capture-inbound", "[::]:4143", "--capture-outbound", "[::]:4140"];
+    const [first, second] =
+      parse(...listeners, "--captured", "8080=127.0.0.1:1", "--captured", "9=127.0.0.1:1,port=80").capture?.ports ?? [];
+    assert.deepEqual([first?.appPort, first?.port, second?.appPort, second?.port], [8080, 8080, 9, 80]);
+  });
+
+  const captured = ["--capture-inbound", "[::]:4143", "--capture-outbound", "[::]:4140", "--captured"];
   const wrong: [string[], RegExp][] = [
+    [["--capture-inbound", "[::]:4143"], /--capture-inbound, --capture-outbound: one of them is missing/],
+    [["--captured", "80=127.0.0.1:1,service=a"], /--capture-inbound, --capture-outbound: one of them is missing/],
+    [[...captured, "80"], /--captured.*PORT=TARGET/],
+    [[...captured, "0=127.0.0.1:1,service=a"], /--captured.*1 to 65535.*"0"/],
+    [[...captured, "80=127.0.0.1:1,service=a", "--captured", "80=127.0.0.1:2,service=b"], /port 80 is given twice/],
     [["--upstream", "product"], /--upstream.*SERVICE=IP:PORT.*"product"/],
     [["--upstream", "a=127.0.0.1:1=b"], /--upstream/],
     [["--upstream", "a b=127.0.0.1:1"], /--upstream.*"a b"/],

@@ -120,6 +120,15 @@ describe("buildMesh", () => {
     ]);
   });
 
+  it("gathers the addresses that a service is known by", () => {
+    const given = (name: string, serviceAddresses: string[]) => workload(name, [{ serviceAddresses }]);
+    const { mesh } = buildMesh(
+      [],
+      [given("price-1", ["10.78.0.3", "fd77::2:2"]), given("price-2", ["10.78.0.2", "10.78.0.3"])],
+    );
+    assert.deepEqual(mesh.services[0]?.addresses, ["10.78.0.2", "10.78.0.3", "fd77::2:2"]);
+  });
+
   it("keeps port names unique", () => {
     const { mesh, warnings } = buildMesh([], [workload("price-1", [{}, { port: 81 }])]);
     assert.deepEqual(

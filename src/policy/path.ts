@@ -5,11 +5,14 @@
  * holds if it does for all.
  *
  *   as sent    percent-encoding undone, but for an encoded slash or backslash
- *   resolved   percent-encoding undone, "\" made "/", path parameters (";…") cut off, "//" made "/", "." and ".." resolved
+ *   resolved   percent-encoding undone, "\" made "/", path parameters (";…") cut off, "//" made "/", "." and ".." resolved;
+ *              with and without a slash at the end where one of these two ended it
  *
  * What could be read in yet another way is in doubt (undefined): then every rule that refuses by path holds, and none that
- * allows by path does. That is a control character or NUL, a "#", an encoding that is none, and a dot segment in company
- * with an empty segment or an encoded slash, where the order of the steps would matter.
+ * allows by path does. That is a control character or NUL, a "#", an encoding that is none or of an encoding, and more than
+ * one kind of what makes a path odd (dot segments, encoded dot segments, empty segments, parameters, backslashes, encoded
+ * slashes), for then it matters what is undone first: "/admin;\" is "/admin" where parameters are cut off before
+ * backslashes are made slashes, and "/admin/" where it is done the other way.
  *
  * Istio does the second for what it calls NORMALIZE, MERGE_SLASHES and DECODE_AND_MERGE_SLASHES, and rewrites the request
  * accordingly. Here no request is rewritten.
@@ -27,16 +30,26 @@ export function readingsOf(path: string): readonly string[] | undefined {
   const query = path.indexOf("?");
   const plain = query < 0 ? path : path.slice(0, query);
   if (!SPECIAL.test(plain)) return [plain];
-  if (plain.includes("#") || /%(?![0-9A-Fa-f]{2})/.test(plain)) return undefined;
+  if (/#|%(?![0-9A-Fa-f]{2})|%25[0-9A-Fa-f]{2}/.test(plain)) return undefined;
   const asSent = decodePath(plain);
   if (DOUBTFUL.test(asSent)) return undefined;
   const slashed = asSent.replace(/%2F|%5C|\\/g, "/");
   const segments = slashed.split("/").map((segment) => withoutParameters(segment));
-  const dots = segments.some((segment) => segment === "." || segment === "..");
-  const empty = segments.some((segment, i) => segment === "" && i > 0 && i < segments.length - 1);
-  if (dots && (empty || /%2F|%5C/.test(asSent))) return undefined;
+  const writtenDots = plain.split("/").filter(isDots).length;
+  const oddities = [
+    writtenDots > 0,
+    segments.filter(isDots).length > writtenDots,
+    segments.some((segment, i) => segment === "" && i > 0 && i < segments.length - 1),
+    asSent.includes(";"),
+    asSent.includes("\\"),
+    /%2F|%5C/.test(asSent),
+  ];
+  if (oddities.filter((there) => there).length > 1) return undefined;
   const resolved = resolve(segments);
-  return resolved === asSent ? [asSent] : [asSent, resolved];
+  if (resolved === asSent) return [asSent];
+  // RFC 3986 leaves a slash where a dot segment ended the path; others (posix.normalize of Node) do not.
+  if (isDots(segments.at(-1) ?? "") && resolved.length > 1) return [asSent, resolved, resolved.slice(0, -1)];
+  return [asSent, resolved];
 }
 
 /**
@@ -54,6 +67,10 @@ export function decodePath(text: string): string {
 
 const SLASH = 0x2f;
 const BACKSLASH = 0x5c;
+
+function isDots(segment: string): boolean {
+  return segment === "." || segment === "..";
+}
 
 function withoutParameters(segment: string): string {
   const semicolon = segment.indexOf(";");

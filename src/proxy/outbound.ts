@@ -3,10 +3,10 @@
  * (as an HTTP proxy, or with the Host set by the caller); one listener per explicit upstream, for any protocol; and one for
  * connections that firewall rules have redirected, which go where they were going.
  */
-import { endpointKey } from "../model/endpoint.ts";
 import type { BackendView, ServiceView } from "../model/mesh.ts";
 import type { Connection } from "../net/connection.ts";
 import type { Backend } from "./backend.ts";
+import { capturedAuthority } from "./capture/address-discovery.ts";
 import type { CapturedDestinations } from "./capture/destinations.ts";
 import type { CaptureConfig, SocketAddress, UpstreamConfig } from "./config.ts";
 import type { ProxyContext } from "./context.ts";
@@ -71,7 +71,7 @@ export function openCaptured(
   return open(address, context, (connection, done) => {
     const destination = destinations.of(connection);
     if (destination === undefined) return refused.serve(connection, NOTHING, false, undefined, done);
-    const authority = endpointKey(destination);
+    const authority = capturedAuthority(destination);
     const http = httpContext(services, context, authority);
     return new UpstreamSession(connection, authority, services, context, http, done);
   });

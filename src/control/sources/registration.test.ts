@@ -53,7 +53,7 @@ describe("parseRegistration", () => {
       locality: { region: "eu", zone: "a", subZone: "1" },
       weight: 5,
       health: "draining",
-      ports: [{ ...port, address: "::1", appPort: 8080 }],
+      ports: [{ ...port, address: "::1", appPort: 8080, serviceAddresses: ["10.78.0.2", "fd77::2:2"] }],
       admin: "127.0.0.1:4191",
       outbound: "[::1]:4140",
       upstreams: [{ authority: "product", address: "127.0.0.1:1" }],

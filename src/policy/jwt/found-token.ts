@@ -33,16 +33,17 @@ export function removeTokens(carrier: TokenCarrier, location: JwtLocation): void
       );
     case "cookie":
       return edit(headers, "cookie", (value) => {
-        const rest = value.split(";").filter((part) => nameOf(part.trim()) !== location.name);
+        const parts = value.split(";");
+        const rest = parts.filter((part) => nameOf(part.trim()) !== location.name);
+        if (rest.length === parts.length) return value;
         return rest.length === 0 ? undefined : rest.join(";").trimStart();
       });
     case "query": {
       const query = path.indexOf("?");
       if (query < 0) return;
-      const rest = path
-        .slice(query + 1)
-        .split("&")
-        .filter((part) => decodeParameter(nameOf(part)) !== location.name);
+      const parts = path.slice(query + 1).split("&");
+      const rest = parts.filter((part) => decodeParameter(nameOf(part)) !== location.name);
+      if (rest.length === parts.length) return;
       carrier.path = rest.length === 0 ? path.slice(0, query) : `${path.slice(0, query)}?${rest.join("&")}`;
     }
   }

@@ -11,7 +11,6 @@ import { whereOf } from "../compile.ts";
 import { PolicyError } from "../error.ts";
 import { removeTokens, setField, type TokenCarrier, tokensAt } from "./found-token.ts";
 import { FetchedKeys, fixedKeys, type KeySource } from "./key-set.ts";
-import { loadKeys } from "./load-keys.ts";
 
 /** Characters of a token; longer ones are refused without a look at them. */
 export const TOKEN_LENGTH_MAX = 16_384;
@@ -82,7 +81,7 @@ export class JwtGate {
           ? writtenKeys(rule)
           : new FetchedKeys({
               clock,
-              load: () => loadKeys(rule.jwksUri, rule.timeoutMs),
+              load: async () => (await import("./load-keys.ts")).loadKeys(rule.jwksUri, rule.timeoutMs),
               onFailure: (detail) => onKeysFailure(rule, detail),
             }),
     }));

@@ -79,7 +79,7 @@ const unknown = (): Told => new Told((watcher) => watcher.onUnknown());
 describe("discovery by address", () => {
   it("goes to an address that the mesh does not know as it is, with no sidecar there", () => {
     const told = unknown();
-    const view = ask(told, "10.1.2.3:8080") as ServiceView;
+    const view = ask(told, "[10.1.2.3]:8080") as ServiceView;
     assert.deepEqual(told.asked, ["10.1.2.3:8080"]);
     assert.equal(view.name, "");
     const [backend] = view.backends.values();
@@ -90,7 +90,7 @@ describe("discovery by address", () => {
 
   it("does not ask for addresses that no mesh gives out", () => {
     const told = unknown();
-    for (const authority of ["192.0.2.1:443", "[2001:db8::1]:443"]) {
+    for (const authority of ["[192.0.2.1]:443", "[2001:db8::1]:443"]) {
       assert.equal(typeof ask(told, authority), "object");
     }
     assert.deepEqual(told.asked, []);
@@ -99,16 +99,16 @@ describe("discovery by address", () => {
   });
 
   it("takes protocols from well-known ports", () => {
-    assert.equal((ask(unknown(), "10.1.2.3:5432") as ServiceView).port.protocol, "opaque");
-    assert.equal((ask(unknown(), "10.1.2.3:80") as ServiceView).port.protocol, "detect");
+    assert.equal((ask(unknown(), "[10.1.2.3]:5432") as ServiceView).port.protocol, "opaque");
+    assert.equal((ask(unknown(), "[10.1.2.3]:80") as ServiceView).port.protocol, "detect");
   });
 
-  it("leaves a name that is unknown unknown", () => {
-    assert.equal(ask(unknown(), "nobody:80"), "unknown");
+  it("leaves unknown what somebody only names: that was no connection to there", () => {
+    for (const named of ["nobody:80", "10.1.2.3:80", "192.0.2.1:80"]) assert.equal(ask(unknown(), named), "unknown");
   });
 
   it("sends what this workload serves itself to the application beside it, without a sidecar in between", () => {
-    const view = ask(new Told((watcher) => watcher.onView(priceView())), "10.78.0.2:80") as ServiceView;
+    const view = ask(new Told((watcher) => watcher.onView(priceView())), "[10.78.0.2]:80") as ServiceView;
     const endpoints = view.backends.get(view.key)?.endpoints ?? [];
     assert.deepEqual(
       endpoints.map(({ address, meshed, identity }) => [address, meshed, identity]),
@@ -121,6 +121,6 @@ describe("discovery by address", () => {
 
   it("does not take a workload of the same name in another namespace for itself", () => {
     const theirs = priceView("other");
-    assert.equal(ask(new Told((watcher) => watcher.onView(theirs)), "10.78.0.9:80"), theirs);
+    assert.equal(ask(new Told((watcher) => watcher.onView(theirs)), "[10.78.0.9]:80"), theirs);
   });
 });

@@ -10,13 +10,26 @@ import { BlockList, isIP } from "node:net";
 
 import { defaultBackendPolicy } from "../../model/backend-policy.ts";
 import type { Discovery, ServiceWatcher } from "../../model/discovery.ts";
-import type { Endpoint } from "../../model/endpoint.ts";
+import { type Endpoint, endpointKey } from "../../model/endpoint.ts";
 import { CLUSTER_NETWORKS, type InboundPolicy } from "../../model/inbound-policy.ts";
 import type { BackendView, ServiceView } from "../../model/mesh.ts";
 import { defaultRoute } from "../../model/route.ts";
 import { defaultProtocol } from "../../model/service.ts";
-import { type AddressAuthority, parseAddressAuthority } from "../../xds/address.ts";
+import type { Destination } from "../../net/original-destination.ts";
 import type { CaptureConfig, CapturedPort } from "../config.ts";
+
+/**
+ * How such an address is asked for: "[10.1.2.3]:80", which nobody can write in a Host. Who names a place that is no service
+ * is refused, as ever; only connections that were going there are passed on.
+ */
+export function capturedAuthority({ address, port }: Destination): string {
+  return `[${address}]:${port}`;
+}
+
+function parseCapturedAuthority(authority: string): Destination | undefined {
+  const match = /^\[([0-9a-f:.]+)\]:(\d{1,5})$/.exec(authority);
+  return match === null ? undefined : { address: match[1] as string, port: Number(match[2]) };
+}
 
 export class AddressDiscovery implements Discovery {
   readonly #inner: Discovery;
@@ -34,16 +47,16 @@ export class AddressDiscovery implements Discovery {
   }
 
   watch(authority: string, watcher: ServiceWatcher): () => void {
-    const address = parseAddressAuthority(authority);
+    const address = parseCapturedAuthority(authority);
     if (address !== undefined && !isOfCluster(address.address)) {
-      watcher.onView(direct(authority, address));
+      watcher.onView(direct(address));
       return () => {};
     }
-    return this.#inner.watch(authority, {
+    return this.#inner.watch(address === undefined ? authority : endpointKey(address), {
       onView: (view) => watcher.onView(this.#withoutSelf(view)),
       onUnknown: () => {
         if (address === undefined) watcher.onUnknown();
-        else watcher.onView(direct(authority, address));
+        else watcher.onView(direct(address));
       },
     });
   }
@@ -76,7 +89,8 @@ function beside(endpoint: Endpoint, { target }: CapturedPort): Endpoint {
 }
 
 /** An address that is no service: nothing is known of it but what its port is usually for. */
-function direct(key: string, { address, port }: AddressAuthority): ServiceView {
+function direct({ address, port }: Destination): ServiceView {
+  const key = endpointKey({ address, port });
   const endpoint: Endpoint = {
     address,
     port,

@@ -55,11 +55,11 @@ export class Relay {
       [far, near],
     ] as const) {
       this.#sockets.add(one);
-      one.on("error", () => other.destroy());
+      one.on("error", () => {});
       one.on("close", () => {
         this.#sockets.delete(one);
-        // What has come is still read; what was cut is cut.
-        if (!one.readableEnded) other.destroy();
+        // What was cut must not look whole on the other side.
+        if (!one.readableEnded && !other.destroyed) other.resetAndDestroy();
       });
       one.pipe(other);
     }
