@@ -49,7 +49,8 @@ async function accepts(dial: Dial, address: SocketAddress): Promise<boolean> {
 async function answers(dial: Dial, address: SocketAddress, path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const createConnection = (): Socket => dial(address);
-    const request = get({ ...address, path, agent: false, timeout: ANSWER_TIMEOUT_MS, createConnection });
+    // Only without an agent is this asked for the connection.
+    const request = get({ ...address, path, timeout: ANSWER_TIMEOUT_MS, createConnection });
     request.once("response", (response) => {
       const status = response.statusCode ?? 0;
       response.destroy();
