@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import http2 from "node:http2";
 import net from "node:net";
@@ -18,9 +19,11 @@ import { makeTestCa, TestCredentials } from "./support/identity.ts";
 import { metricSum } from "./support/mesh.ts";
 import { needs } from "./support/peers.ts";
 import { freePorts } from "./support/ports.ts";
-import { rawConnect, rawServer } from "./support/raw.ts";
+import { HANDSHAKES_MAX } from "../src/proxy/tls/mesh-tls.ts";
+import { rawConnect, type RawPeer, rawServer } from "./support/raw.ts";
 import { CART, identityOf, PRICE, PRICE_NAME, type Secured, secured, type SecuredOptions } from "./support/secured.ts";
 import { until } from "./support/until.ts";
+import { root } from "./support/up.ts";
 
 const ca = await makeTestCa();
 const price = await ca.credentials(PRICE);
@@ -344,6 +347,32 @@ describe("what a port takes", () => {
     const cut = await rawConnect(context, of.inboundPort);
     cut.socket.end(Buffer.from([0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00]));
     await until("it is closed", () => cut.closed !== "");
+  });
+
+  it("permissive, opaque: a plain caller hears a server that speaks first", async (context) => {
+    const server = await rawServer(context, ({ socket }) => socket.write("220 hello\r\n"));
+    const of = await mesh(context, { protocol: "opaque", applicationPort: server.port });
+    const client = await rawConnect(context, of.inboundPort);
+    await until("the greeting is here", () => client.text === "220 hello\r\n");
+    client.socket.end("bye");
+    await until("it is answered", () => server.peers.at(-1)?.text === "bye" && server.peers.at(-1)?.ended === true);
+  });
+
+  it("so many handshakes at once, and no more", async (context) => {
+    const of = await mesh(context);
+    const hello = readFileSync(join(root, "fuzz/corpus/client-hello/sidecar"));
+    const open = async (): Promise<RawPeer> => {
+      const peer = await rawConnect(context, of.inboundPort);
+      peer.socket.write(hello);
+      return peer;
+    };
+    const peers = await Promise.all(Array.from({ length: HANDSHAKES_MAX }, open));
+    await until("all of them are answered", () => peers.every(({ text }) => text !== ""), 30_000);
+    const more = await open();
+    await until("one more is refused", () => more.closed === "ECONNRESET");
+    await assertRefused(of, "service", "overload", /under way already/);
+    for (const { socket } of peers) socket.destroy();
+    await until("there is room again", async () => /^HTTP/.test(await ask(of.inboundPort, ...(await filesOf(cart)))), 30_000);
   });
 
   it("does not believe a stranger's word for how a request was", async (context) => {

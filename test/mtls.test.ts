@@ -1,22 +1,25 @@
 /** Mutual TLS between two sidecars carries all that they carry without it, and nobody in between can read it. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, randomBytes, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import http from "node:http";
 import http2 from "node:http2";
 import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import { describe, it, type TestContext } from "node:test";
+import tls from "node:tls";
 
 import { WebSocket, WebSocketServer } from "ws";
 
 import type { PortProtocol } from "../src/model/service.ts";
+import { systemClock } from "../src/net/clock.ts";
+import { startProxy } from "../src/proxy/proxy.ts";
 import { cases, connectInterop } from "./interop/cases.ts";
 import { startInteropServer } from "./interop/server.ts";
 import { call, startApplication } from "./support/application.ts";
 import { makeTestCa, TestCredentials } from "./support/identity.ts";
-import { metricSum } from "./support/mesh.ts";
+import { ANY_PORT, metricSum, sidecar } from "./support/mesh.ts";
 import { needs } from "./support/peers.ts";
 import { freePorts } from "./support/ports.ts";
 import { output } from "./support/programs.ts";
@@ -278,6 +281,47 @@ describe("mutual TLS between two sidecars", () => {
     assert.ok(
       metricSum(await mesh.metrics("caller"), "heddle_tls_handshake_failures_total", 'reason="unknown_ca"') > 0,
     );
+  });
+
+  it("is spoken by all workers, with the newest certificate, and a session begun with one is resumed with another", async (context) => {
+    const application = await startApplication("price");
+    context.after(() => application.close());
+    const target = { host: "127.0.0.1", port: application.port };
+    const inbound = [{ listen: ANY_PORT, target, service: "price", port: 80, protocol: "http" as const }];
+    const credentials = new TestCredentials(priceCredentials);
+    const config = sidecar("price-1", { namespace: "shop", service: "price", inbound, workers: 2 });
+    const proxy = await startProxy(config, systemClock, credentials);
+    context.after(() => proxy.close());
+    const port = proxy.addresses.inbound[0]?.port ?? 0;
+    const { key, chain, anchors } = cartCredentials;
+    let session: Buffer | undefined;
+    const ask = async (): Promise<{ answer: string; serial: string; resumed: boolean }> => {
+      const options = { port, host: "127.0.0.1", servername: PRICE_NAME, key, cert: chain, ca: anchors };
+      const socket = tls.connect({ ...options, ...(session === undefined ? {} : { session }) });
+      socket.on("session", (next: Buffer) => (session = next));
+      await once(socket, "secureConnect");
+      const resumed = socket.isSessionReused();
+      const serial = socket.getPeerCertificate().serialNumber;
+      socket.write("GET / HTTP/1.1\r\nHost: price\r\n\r\n");
+      const answer = String((await once(socket, "data"))[0]);
+      socket.destroy();
+      return { answer, serial, resumed };
+    };
+    const answers = [];
+    for (let i = 0; i < 20; i++) answers.push(await ask());
+    assert.ok(answers.every(({ answer }) => answer.startsWith("HTTP/1.1 200 OK")));
+    assert.deepEqual(answers.map(({ resumed }) => resumed), answers.map((_, i) => i > 0));
+    const metrics = await (await fetch(`http://127.0.0.1:${proxy.addresses.admin.port}/metrics`)).text();
+    assert.equal(metricSum(metrics, "heddle_tls_handshakes_total", 'resumed="true"'), 19);
+    const next = await ca.credentials(PRICE);
+    credentials.replace(next);
+    const { serialNumber } = new X509Certificate(next.chain);
+    let inARow = 0;
+    await until("all workers have it", async () => {
+      session = undefined;
+      inARow = (await ask()).serial === serialNumber ? inARow + 1 : 0;
+      return inARow === 10;
+    });
   });
 
   it("resumes sessions on further connections", async (context) => {

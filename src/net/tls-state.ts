@@ -19,6 +19,12 @@ export interface TcpHandle {
 /** libuv's UV_EALREADY: it is reading. */
 const ALREADY = -114;
 
+/**
+ * Bytes that may be held: what one read of the socket brings, 64 KiB, and the record before it that was not whole. More
+ * would mean that Node reads on in spite of a pause.
+ */
+export const HELD_BYTES_MAX = 128 * 1024;
+
 const NOTHING: Buffer = Buffer.alloc(0);
 
 export class TlsState {
@@ -26,7 +32,6 @@ export class TlsState {
   paused = true;
   /** The peer has ended, and its end waits behind what is held. */
   ended = false;
-  /** At most what one read of the socket brings, 64 KiB, and the record before it that was not whole. */
   #held: Buffer = NOTHING;
   #scheduled = false;
 
@@ -39,8 +44,10 @@ export class TlsState {
     return this.#held.length > 0 || this.ended;
   }
 
-  hold(chunk: Buffer): void {
+  /** @returns false if that is too much */
+  hold(chunk: Buffer): boolean {
     this.#held = Buffer.concat([this.#held, chunk]);
+    return this.#held.length <= HELD_BYTES_MAX;
   }
 
   take(): Buffer {

@@ -11,6 +11,7 @@ import { systemClock } from "./clock.ts";
 import { acceptConnection, connect, type Connection, type ConnectionHandler, HIGH_WATER_BYTES } from "./connection.ts";
 import type { Credentials } from "./credentials.ts";
 import type { HandshakeError } from "./handshake-error.ts";
+import { HELD_BYTES_MAX, TlsState } from "./tls-state.ts";
 import { dialTls, serveTls, TlsContext, type TlsSession } from "./tls.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
@@ -243,6 +244,40 @@ describe("TLS between two connections", () => {
     assert.deepEqual([text(fromNear), fromNear.events], ["ABCDEFGHIJKLMNOPQRST", ["end"]]);
     near.destroy();
     far.destroy();
+  });
+
+  it("holds no more than one read brings, however much waits", async () => {
+    const { near, far, fromNear } = await joined();
+    const sent = randomBytes(512 * 1024);
+    for (let at = 0; at < sent.length; at += 1_000) near.write(sent.subarray(at, at + 1_000));
+    near.end();
+    let most = 0;
+    far.handler = {
+      ...fromNear,
+      onData(chunk) {
+        far.pause();
+        fromNear.onData(chunk);
+        const delivered = fromNear.chunks.reduce((sum, one) => sum + one.length, 0);
+        setImmediate(() =>
+          setImmediate(() => {
+            most = Math.max(most, far.bytesRead - delivered);
+            far.resume();
+          }),
+        );
+      },
+    };
+    far.resume();
+    await until("all is there", () => fromNear.events.length > 0, 20_000);
+    assert.ok(Buffer.concat(fromNear.chunks).equals(sent));
+    assert.ok(most > 1_000 && most < HELD_BYTES_MAX, `${most} bytes were held`);
+    near.destroy();
+    far.destroy();
+  });
+
+  it("is closed rather than hold more", () => {
+    const state = new TlsState({ readStart: () => 0, readStop: () => 0, close() {}, reset: () => 0 });
+    assert.equal(state.hold(Buffer.alloc(HELD_BYTES_MAX)), true);
+    assert.equal(state.hold(Buffer.alloc(1)), false);
   });
 
   it("holds a writer back while the peer does not read, and holds a bounded amount", async () => {
