@@ -192,7 +192,7 @@ export interface TokenSubject {
 
 export interface JoinToken {
   readonly token: string;
-  /** Of the mesh: what every identity in it begins with. */
+  /** Of the mesh that is joined. */
   readonly trustDomain: string;
 }
 
@@ -295,7 +295,8 @@ export class ControlClient {
 
   /** A secret by which the sidecar of this workload gets its first certificate: good once, within ten minutes. */
   async joinToken(subject: TokenSubject): Promise<JoinToken> {
-    return (await this.#request("POST", "/api/v1/join-tokens", subject)) as JoinToken;
+    const { token, trustDomain } = (await this.#request("POST", "/api/v1/join-tokens", subject)) as JoinToken;
+    return { token, trustDomain };
   }
 
   async identity(): Promise<IdentityAnswer> {

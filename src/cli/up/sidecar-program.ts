@@ -20,6 +20,7 @@ export async function sidecarProgram(
   config: ProxyConfig,
   wanted: () => boolean,
 ): Promise<Program | undefined> {
+  if (config.identity === undefined) return heddleProgram(host, proxyCommandLine(config));
   const { namespace, workload, identity } = config;
   if (identity === undefined) return heddleProgram(host, proxyCommandLine(config));
   let refusal = "";
@@ -27,8 +28,7 @@ export async function sidecarProgram(
     try {
       const { serviceAccount } = identity;
       const { token, trustDomain } = await host.client.joinToken({ namespace, serviceAccount, workload });
-      const words = proxyCommandLine({ ...config, identity: { ...identity, trustDomain } });
-      const program = heddleProgram(host, words);
+      const program = heddleProgram(host, proxyCommandLine({ ...config, identity: { ...identity, trustDomain } }));
       return { ...program, env: { ...program.env, [JOIN_TOKEN_VARIABLE]: token } };
     } catch (error) {
       // Who does not answer is expected back; who refuses says why.

@@ -43,8 +43,7 @@ export function addIdentityRoutes<E extends Env>(app: Hono<E>, identity: Identit
       const hint = "shorten the namespace or the service account";
       throw new ApiError("bad-fields", "the names do not fit into a certificate", hint);
     }
-    const { trustDomain } = identity;
-    return c.json({ token: made.token, trustDomain, expiresInSeconds: TOKEN_LIFETIME_MS / 1_000 }, 201);
+    return c.json({ ...made, expiresInSeconds: TOKEN_LIFETIME_MS / 1_000 }, 201);
   });
 
   app.post("/api/v1/identity/rotation", limited, async (c) => {

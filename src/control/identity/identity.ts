@@ -121,11 +121,11 @@ export class ControlIdentity {
   }
 
   /** @returns a token; or why there is none: too many wait, or the names are no names */
-  joinToken(subject: TokenSubject): { readonly token: string } | "full" | "bad-name" {
+  joinToken(subject: TokenSubject): { readonly token: string; readonly trustDomain: string } | "full" | "bad-name" {
     const { namespace, serviceAccount } = subject;
     if (!isNameable({ trustDomain: this.trustDomain, namespace, serviceAccount })) return "bad-name";
     const token = this.#tokens.create(subject);
-    return token === undefined ? "full" : { token };
+    return token === undefined ? "full" : { token, trustDomain: this.trustDomain };
   }
 
   /** Begins a rotation. One that is under way is not begun again. @throws Error if it cannot be saved */
