@@ -50,12 +50,15 @@ async function assertSecured(mesh: Secured, ...secrets: readonly string[]): Prom
   for (const secret of [READABLE, "HTTP/1.1", "PRI * HTTP/2", ...secrets]) {
     assert.ok(!wire.includes(secret), `${secret} can be read between the sidecars`);
   }
-  const tls = 'tls="true"';
+  const secure = 'tls="true"';
   const [out, into] = [await mesh.metrics("caller"), await mesh.metrics("service")];
-  assert.ok(metricSum(out, "tcp_open_total", 'peer="dst"', tls, `server_id="${PRICE_NAME}"`) > 0);
-  assert.ok(metricSum(into, "tcp_open_total", 'peer="src"', tls, `client_id="${CART_NAME}"`) > 0);
+  assert.ok(metricSum(out, "tcp_open_total", 'peer="dst"', secure, `server_id="${PRICE_NAME}"`) > 0);
+  assert.ok(metricSum(into, "tcp_open_total", 'peer="src"', secure, `client_id="${CART_NAME}"`) > 0);
   assert.equal(metricSum(into, "tcp_open_total", 'peer="src"', "no_tls_reason"), 0);
-  assert.equal(metricSum(out, "heddle_tls_handshake_failures_total") + metricSum(into, "heddle_tls_handshake_failures_total"), 0);
+  assert.equal(
+    metricSum(out, "heddle_tls_handshake_failures_total") + metricSum(into, "heddle_tls_handshake_failures_total"),
+    0,
+  );
 }
 
 describe("mutual TLS between two sidecars", () => {
@@ -63,14 +66,20 @@ describe("mutual TLS between two sidecars", () => {
     const application = await startApplication("price");
     context.after(() => application.close());
     const mesh = await both(context, application.port);
-    const { status, body } = await call(`http://127.0.0.1:${mesh.outboundPort}`, "price", "/x?y", { method: "POST", body: READABLE });
+    const { status, body } = await call(`http://127.0.0.1:${mesh.outboundPort}`, "price", "/x?y", {
+      method: "POST",
+      body: READABLE,
+    });
     assert.equal(status, 200);
     assert.deepEqual([JSON.parse(body).body, JSON.parse(body).url], [READABLE, "/x?y"]);
     await assertSecured(mesh);
     const into = await mesh.metrics("service");
     assert.equal(metricSum(into, "request_total", 'direction="inbound"', 'tls="true"', `client_id="${CART_NAME}"`), 1);
     assert.equal(metricSum(into, "response_total", 'status_code="200"', `client_id="${CART_NAME}"`), 1);
-    assert.equal(metricSum(await mesh.metrics("caller"), "request_total", 'tls="true"', `server_id="${PRICE_NAME}"`), 1);
+    assert.equal(
+      metricSum(await mesh.metrics("caller"), "request_total", 'tls="true"', `server_id="${PRICE_NAME}"`),
+      1,
+    );
     assert.equal(metricSum(into, "request_total"), 1, "and counted once");
   });
 
@@ -100,7 +109,10 @@ describe("mutual TLS between two sidecars", () => {
       for await (const chunk of stream) text += String(chunk);
       return text;
     });
-    assert.deepEqual(await Promise.all(answers), Array.from({ length: 50 }, (_, i) => `${READABLE} ${i}`));
+    assert.deepEqual(
+      await Promise.all(answers),
+      Array.from({ length: 50 }, (_, i) => `${READABLE} ${i}`),
+    );
     await assertSecured(mesh);
   });
 
@@ -117,7 +129,9 @@ describe("mutual TLS between two sidecars", () => {
   it("carries WebSocket", async (context) => {
     const server = http.createServer();
     const sockets = new WebSocketServer({ server });
-    sockets.on("connection", (socket) => socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary })));
+    sockets.on("connection", (socket) =>
+      socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary })),
+    );
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     context.after(() => {
@@ -158,7 +172,10 @@ describe("mutual TLS between two sidecars", () => {
       const near = await rawConnect(context, mesh.upstreamPort);
       await until("the greeting is here", () => near.text === "220 hello\r\n");
       near.socket.end(READABLE);
-      await until("the far end has it, and the end", () => server.peers.at(-1)?.text === READABLE && server.peers.at(-1)?.ended === true);
+      await until(
+        "the far end has it, and the end",
+        () => server.peers.at(-1)?.text === READABLE && server.peers.at(-1)?.ended === true,
+      );
       assert.equal(near.ended, false);
       server.peers.at(-1)?.socket.end(" and answer");
       await until("the answer and the end came", () => near.text === "220 hello\r\n and answer" && near.ended);
@@ -188,12 +205,13 @@ describe("mutual TLS between two sidecars", () => {
     const whole = createHash("sha256");
     for (const one of blocks()) whole.update(one);
     const expected = whole.digest("hex");
-    const server = http.createServer(async (request, response) => {
+    const answer = async (request: http.IncomingMessage, response: http.ServerResponse): Promise<void> => {
       const hash = createHash("sha256");
       for await (const chunk of request) hash.update(chunk as Buffer);
       response.setHeader("x-hash", hash.digest("hex"));
       Readable.from(blocks()).pipe(response);
-    });
+    };
+    const server = http.createServer((request, response) => void answer(request, response));
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     context.after(() => {
@@ -213,12 +231,22 @@ describe("mutual TLS between two sidecars", () => {
 
   it("carries a real Redis", needs("redis-server", "redis-cli"), async (context) => {
     const [port = 0] = await freePorts(1);
-    const redis = spawn("redis-server", ["--port", String(port), "--bind", "127.0.0.1", "--save", ""], { stdio: "ignore" });
+    const redis = spawn("redis-server", ["--port", String(port), "--bind", "127.0.0.1", "--save", ""], {
+      stdio: "ignore",
+    });
     context.after(() => redis.kill("SIGKILL"));
     const mesh = await both(context, port, { protocol: "opaque" });
     const say = async (...args: string[]): Promise<string> =>
       String(await output("redis-cli", ["-h", "127.0.0.1", "-p", String(mesh.upstreamPort), ...args])).trim();
-    await until("it is up", () => say("PING").then((answer) => answer === "PONG", () => false), 20_000);
+    await until(
+      "it is up",
+      () =>
+        say("PING").then(
+          (answer) => answer === "PONG",
+          () => false,
+        ),
+      20_000,
+    );
     const value = READABLE.repeat(20_000);
     await output("redis-cli", ["-h", "127.0.0.1", "-p", String(mesh.upstreamPort), "-x", "SET", "big"], value);
     assert.equal(await say("GET", "big"), value);
@@ -239,15 +267,21 @@ describe("mutual TLS between two sidecars", () => {
     const between = await rawConnect(context, mesh.upstreamPort);
     await until("old and new do not know each other", () => between.closed !== "", 20_000);
     caller.replace(await other.credentials(CART));
-    await until("they do again", async () => {
-      const fresh = await rawConnect(context, mesh.upstreamPort);
-      fresh.socket.write("fresh");
-      await until("it is answered or closed", () => fresh.text === "fresh" || fresh.closed !== "");
-      return fresh.text === "fresh";
-    }, 20_000);
+    await until(
+      "they do again",
+      async () => {
+        const fresh = await rawConnect(context, mesh.upstreamPort);
+        fresh.socket.write("fresh");
+        await until("it is answered or closed", () => fresh.text === "fresh" || fresh.closed !== "");
+        return fresh.text === "fresh";
+      },
+      20_000,
+    );
     old.socket.write(" and after");
     await until("the old one still lives", () => old.text === "before and after");
-    assert.ok(metricSum(await mesh.metrics("caller"), "heddle_tls_handshake_failures_total", 'reason="unknown_ca"') > 0);
+    assert.ok(
+      metricSum(await mesh.metrics("caller"), "heddle_tls_handshake_failures_total", 'reason="unknown_ca"') > 0,
+    );
   });
 
   it("is spoken by all workers, with the newest certificate, and a session begun with one is resumed with another", async (context) => {
@@ -277,7 +311,10 @@ describe("mutual TLS between two sidecars", () => {
     const answers = [];
     for (let i = 0; i < 20; i++) answers.push(await ask());
     assert.ok(answers.every(({ answer }) => answer.startsWith("HTTP/1.1 200 OK")));
-    assert.deepEqual(answers.map(({ resumed }) => resumed), answers.map((_, i) => i > 0));
+    assert.deepEqual(
+      answers.map(({ resumed }) => resumed),
+      answers.map((_, i) => i > 0),
+    );
     const metrics = await (await fetch(`http://127.0.0.1:${proxy.addresses.admin.port}/metrics`)).text();
     assert.equal(metricSum(metrics, "heddle_tls_handshakes_total", 'resumed="true"'), 19);
     const next = await ca.credentials(PRICE);

@@ -5,7 +5,7 @@ import net from "node:net";
 import { describe, it, type TestContext } from "node:test";
 import tls from "node:tls";
 
-import fc from "fast-check";
+import { array, assert as check, nat, oneof, property, tuple, uint8Array } from "fast-check";
 
 import { CLIENT_HELLO_BYTES_MAX, readClientHello } from "./client-hello.ts";
 
@@ -79,7 +79,8 @@ describe("readClientHello", () => {
       "a message above the bound": [0x16, 3, 1, 0x40, 0, 1, 0, 0x40, 1],
       "a message of nothing": [0x16, 3, 1, 0, 4, 1, 0, 0, 0],
     };
-    for (const [what, bytes] of Object.entries(none)) assert.equal(readClientHello(Buffer.from(bytes)), "invalid", what);
+    for (const [what, bytes] of Object.entries(none))
+      assert.equal(readClientHello(Buffer.from(bytes)), "invalid", what);
   });
 
   it("keeps to its bound, in few records and in many", () => {
@@ -95,15 +96,15 @@ describe("readClientHello", () => {
 
   it("never throws", () => {
     const sidecar = readFileSync(new URL("../../fuzz/corpus/client-hello/sidecar", import.meta.url));
-    const flipped = fc
-      .array(fc.tuple(fc.nat(sidecar.length - 1), fc.nat(255)), { maxLength: 8 })
-      .map((changes) => {
-        const bytes = Buffer.from(sidecar);
-        for (const [at, value] of changes) bytes[at] = value;
-        return bytes;
-      });
-    fc.assert(fc.property(fc.oneof(flipped, fc.uint8Array({ maxLength: 300 }).map(Buffer.from)), (bytes) => {
-      readClientHello(Buffer.from(bytes));
-    }));
+    const flipped = array(tuple(nat(sidecar.length - 1), nat(255)), { maxLength: 8 }).map((changes) => {
+      const bytes = Buffer.from(sidecar);
+      for (const [at, value] of changes) bytes[at] = value;
+      return bytes;
+    });
+    check(
+      property(oneof(flipped, uint8Array({ maxLength: 300 })), (bytes) => {
+        readClientHello(Buffer.from(bytes));
+      }),
+    );
   });
 });

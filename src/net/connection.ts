@@ -120,7 +120,8 @@ export class Connection {
   received(length: number, buffer: Buffer): void {
     this.bytesRead += length;
     if (this.#tls?.paused === true) {
-      if (!this.#tls.hold(firstBytes(length, buffer))) this.destroy(new Error("more came while it was paused than may"));
+      if (!this.#tls.hold(firstBytes(length, buffer)))
+        this.destroy(new Error("more came while it was paused than may"));
       return;
     }
     holdTime();
@@ -220,7 +221,10 @@ export class Connection {
    */
   startTls<S extends net.Socket>(wrap: (handle: TcpHandle, onread: net.OnReadOpts) => S): S {
     const handle = (this.#socket as unknown as { readonly _handle: TcpHandle })._handle;
-    const socket = wrap(handle, onreadOf(() => this));
+    const socket = wrap(
+      handle,
+      onreadOf(() => this),
+    );
     this.#tls = new TlsState(handle);
     this.#socket = socket;
     this.bytesRead = 0;
@@ -364,7 +368,8 @@ export class Connection {
   #peerEnded(): void {
     const tls = this.#tls;
     if (tls === undefined) this.handler.onEnd();
-    else if (tls.isCut()) this.destroy(Object.assign(new Error("TLS ended without close_notify"), { code: "ECONNRESET" }));
+    else if (tls.isCut())
+      this.destroy(Object.assign(new Error("TLS ended without close_notify"), { code: "ECONNRESET" }));
     else if (tls.paused || tls.holds) tls.ended = true;
     else this.handler.onEnd();
   }

@@ -59,7 +59,7 @@ async function tcpPair(): Promise<{ near: Connection; far: Connection }> {
   const { port } = listener.address() as net.AddressInfo;
   const connected = Promise.withResolvers<Connection>();
   connect({ address: "127.0.0.1", port, timeoutMs: 5_000 }, (error, connection) =>
-    connection === undefined ? connected.reject(error as Error) : connected.resolve(connection),
+    connection === undefined ? connected.reject(error) : connected.resolve(connection),
   );
   return { near: await connected.promise, far: await accepted.promise };
 }
@@ -158,10 +158,13 @@ describe("TLS between two connections", () => {
     far.end();
     await until("both are closed", () => near.closed && far.closed);
     assert.equal(text(fromFar), "the answer");
-    assert.deepEqual([fromNear.events, fromFar.events], [
-      ["end", "close"],
-      ["end", "close"],
-    ]);
+    assert.deepEqual(
+      [fromNear.events, fromFar.events],
+      [
+        ["end", "close"],
+        ["end", "close"],
+      ],
+    );
   });
 
   it("resets with RST", async () => {
@@ -226,11 +229,13 @@ describe("TLS between two connections", () => {
         fromNear.onData(chunk);
         far.pause();
         const before = calls;
-        setImmediate(() => setImmediate(() => {
-          assert.equal(calls, before, "nothing comes while it is paused");
-          far.resume();
-          assert.equal(calls, before, "nor from inside resume");
-        }));
+        setImmediate(() =>
+          setImmediate(() => {
+            assert.equal(calls, before, "nothing comes while it is paused");
+            far.resume();
+            assert.equal(calls, before, "nor from inside resume");
+          }),
+        );
       },
     };
     far.handler = pausing;
@@ -287,7 +292,10 @@ describe("TLS between two connections", () => {
     far.resume();
     await until("it may go on", () => fromFar.events.includes("drain"));
     await until("all has come", () => far.bytesRead === written, 20_000);
-    assert.equal(fromNear.chunks.reduce((sum, chunk) => sum + chunk.length, 0), written);
+    assert.equal(
+      fromNear.chunks.reduce((sum, chunk) => sum + chunk.length, 0),
+      written,
+    );
     near.destroy();
   });
 
@@ -331,8 +339,10 @@ describe("TLS between two connections", () => {
   it("agrees on TLS 1.3, the hybrid key exchange, and the protocol inside", async () => {
     const { near, far } = await tcpPair();
     const done = Promise.withResolvers<Outcome>();
-    serveTls(far, { context: server, clock: systemClock, protocols: ["h2", "http/1.1"], first: NOTHING }, (error, resumed) =>
-      done.resolve({ error, resumed }),
+    serveTls(
+      far,
+      { context: server, clock: systemClock, protocols: ["h2", "http/1.1"], first: NOTHING },
+      (error, resumed) => done.resolve({ error, resumed }),
     );
     const { key, chain, anchors } = client.credentials;
     near.destroy();
@@ -344,7 +354,15 @@ describe("TLS between two connections", () => {
     servers.push(listener);
     await once(listener.listen(0, "127.0.0.1"), "listening");
     const { port } = listener.address() as net.AddressInfo;
-    const socket = tls.connect({ port, key, cert: chain, ca: anchors, ALPNProtocols: ["h2"], servername: "price.shop", checkServerIdentity: () => undefined });
+    const socket = tls.connect({
+      port,
+      key,
+      cert: chain,
+      ca: anchors,
+      ALPNProtocols: ["h2"],
+      servername: "price.shop",
+      checkServerIdentity: () => undefined,
+    });
     await once(socket, "secureConnect");
     assert.deepEqual([socket.getProtocol(), socket.alpnProtocol], ["TLSv1.3", "h2"]);
     const session = socket.getCipher();
@@ -360,13 +378,13 @@ async function refusal(options: PairOptions): Promise<[string | undefined, strin
   return [nearOutcome.error?.reason, farOutcome.error?.reason];
 }
 
+const contextOf = async (from: TestCa, over: object): Promise<TlsContext> => {
+  const credentials: Credentials = await from.credentials(CART, { anchors: ca.anchors, ...over });
+  return new TlsContext(credentials, SECRET);
+};
+
 describe("a TLS handshake", () => {
   const hour = 3_600_000;
-  const contextOf = async (from: TestCa, over: object): Promise<TlsContext> => {
-    const credentials: Credentials = await from.credentials(CART, { anchors: ca.anchors, ...over });
-    return new TlsContext(credentials, SECRET);
-  };
-
   it("refuses who leads to another root", async () => {
     const other = await contextOf(await makeTestCa(), {});
     assert.equal((await refusal({ client: other }))[1], "unknown_ca");
@@ -413,8 +431,10 @@ describe("a TLS handshake", () => {
   it("says that something else than TLS has come", async () => {
     const { near, far } = await tcpPair();
     const done = Promise.withResolvers<Outcome>();
-    serveTls(far, { context: server, clock: systemClock, protocols: [], first: Buffer.from("GET / HTTP/1.1\r\n\r\n") }, (error, resumed) =>
-      done.resolve({ error, resumed }),
+    serveTls(
+      far,
+      { context: server, clock: systemClock, protocols: [], first: Buffer.from("GET / HTTP/1.1\r\n\r\n") },
+      (error, resumed) => done.resolve({ error, resumed }),
     );
     assert.equal((await done.promise).error?.reason, "protocol_error");
     await until("it is closed", () => far.closed);
@@ -432,14 +452,20 @@ describe("a TLS handshake", () => {
     const sameKeys = new TlsContext(server.credentials, SECRET);
     for (const context of [server, sameKeys]) {
       const { nearOutcome, farOutcome, near, far } = await handshake({ session, server: context });
-      assert.deepEqual([nearOutcome, farOutcome], [
-        { error: undefined, resumed: true },
-        { error: undefined, resumed: true },
-      ]);
+      assert.deepEqual(
+        [nearOutcome, farOutcome],
+        [
+          { error: undefined, resumed: true },
+          { error: undefined, resumed: true },
+        ],
+      );
       assert.deepEqual([near.peerIdentity, far.peerIdentity], [PRICE, CART]);
       near.destroy();
     }
-    for (const context of [new TlsContext(await ca.credentials(PRICE), SECRET), new TlsContext(server.credentials, Buffer.alloc(32, 8))]) {
+    for (const context of [
+      new TlsContext(await ca.credentials(PRICE), SECRET),
+      new TlsContext(server.credentials, Buffer.alloc(32, 8)),
+    ]) {
       const { nearOutcome, near } = await handshake({ session, server: context });
       assert.deepEqual(nearOutcome, { error: undefined, resumed: false });
       near.destroy();

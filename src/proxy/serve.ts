@@ -129,11 +129,7 @@ class DetectingSession implements Session, FarSideOwner {
     this.#door = door;
     this.#startedAt = clock.now();
     const strict = door?.strict === true;
-    const timeoutMs = strict
-      ? HANDSHAKE_TIMEOUT_MS
-      : opaque === undefined
-        ? FIRST_BYTES_TIMEOUT_MS
-        : DETECT_TIMEOUT_MS;
+    const timeoutMs = strict ? HANDSHAKE_TIMEOUT_MS : opaque === undefined ? FIRST_BYTES_TIMEOUT_MS : DETECT_TIMEOUT_MS;
     const onClose = (): void => {
       this.#settle();
       this.#ahead?.giveUp();

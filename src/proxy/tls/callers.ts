@@ -48,7 +48,8 @@ export class Callers {
     this.plain = security === undefined ? this.unproved : this.#caller("", false, undefined);
     const { metrics } = options.context;
     const labels = callerLabels(security !== undefined, "", true);
-    this.foreign = security === undefined ? this.plain.meter : metrics.tcp({ direction: "inbound", peer: "src", ...labels });
+    this.foreign =
+      security === undefined ? this.plain.meter : metrics.tcp({ direction: "inbound", peer: "src", ...labels });
   }
 
   /** Counts a connection that has proved its identity. @returns what serves it */
