@@ -33,7 +33,7 @@ describe("the flags of the bench", () => {
 });
 
 describe("the time that a run takes", () => {
-  it("is under 22 minutes by default, and a few for a look", () => {
+  it("is about twenty minutes by default, and a few for a look", () => {
     assert.ok(estimate(options()) <= 22 * 60, `${estimate(options())} s`);
     assert.ok(estimate(options("--quick")) <= 10 * 60, `${estimate(options("--quick"))} s`);
   });

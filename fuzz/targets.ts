@@ -13,6 +13,9 @@ import { http2Client } from "./targets/http2-client.ts";
 import { http2Nghttp2 } from "./targets/http2-nghttp2.ts";
 import { http2Server } from "./targets/http2-server.ts";
 import { meshYaml } from "./targets/mesh-yaml.ts";
+import { resources } from "./targets/resources.ts";
+import { policyRegex } from "./targets/policy-regex.ts";
+import { policyRequest } from "./targets/policy-request.ts";
 
 export const targets: readonly Target[] = [
   http1Server,
@@ -28,4 +31,7 @@ export const targets: readonly Target[] = [
   grpcFrames,
   exposition,
   meshYaml,
+  resources,
+  policyRegex,
+  policyRequest,
 ];

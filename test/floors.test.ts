@@ -12,6 +12,7 @@ const FLOORS: Readonly<Record<string, number>> = {
   protocol: 2,
   xds: 2,
   dialects: 2,
+  policy: 2,
   proxy: 3,
   control: 3,
   cli: 4,

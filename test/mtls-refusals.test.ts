@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { after, before, describe, it, type TestContext } from "node:test";
 import tls from "node:tls";
 
-import type { TlsMode } from "../src/model/inbound-policy.ts";
+import { NO_DOCUMENT, openPolicy, type TlsMode } from "../src/model/inbound-policy.ts";
 import type { PortProtocol } from "../src/model/service.ts";
 import type { Credentials } from "../src/net/credentials.ts";
 import { type Application, call, startApplication } from "./support/application.ts";
@@ -244,7 +244,9 @@ async function dialled(
   return socket;
 }
 
-const at = (mode: TlsMode): Partial<SecuredOptions> => ({ tlsMode: () => mode });
+const at = (mode: TlsMode): Partial<SecuredOptions> => ({
+  policy: { ...openPolicy, tls: { mode, origin: NO_DOCUMENT } },
+});
 
 describe("what a port takes", () => {
   for (const protocol of ["detect", "http", "opaque"] satisfies PortProtocol[]) {

@@ -180,7 +180,10 @@ describe("the reference pages", () => {
   });
 
   it("docs/metrics.md lists nothing that the code does not have", () => {
-    const code = ["src/telemetry/metrics.ts", "src/proxy/metrics.ts", "src/control/metrics.ts"].map(page).join("\n");
+    const code = ["src/telemetry/metrics.ts", "src/proxy/metrics.ts", "src/control/metrics.ts"]
+      .concat("src/control/identity/metrics.ts", "src/proxy/identity/identity.ts")
+      .map(page)
+      .join("\n");
     const text = page("docs/metrics.md");
     const names = [...namesUnder(text, "A sidecar"), ...namesUnder(text, "The control plane")];
     assert.ok(names.length > 30);

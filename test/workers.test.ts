@@ -54,6 +54,11 @@ describe("a sidecar with two workers", () => {
     mesh = await startMesh([
       { service: "price", workload: "price-1", protocol: "http", applicationPort: application.port },
     ]);
+    // Whom the control plane does not know nobody may call.
+    const url = `http://127.0.0.1:${mesh.control.apiAddress.port}/api/v1/workloads/default/gate-1`;
+    const headers = { "content-type": "application/json" };
+    const known = await fetch(url, { method: "PUT", headers, body: JSON.stringify({ ports: [], ttlSeconds: 600 }) });
+    assert.ok(known.ok, await known.text());
   });
   after(async () => {
     await mesh.close();

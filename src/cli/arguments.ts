@@ -103,7 +103,7 @@ function checkPositionals(command: Command, given: readonly string[], rest: read
     throw new UsageError(`${command.name}: unexpected argument "${surplus}"`, separate + help);
   }
   const { choices } = positionals ?? {};
-  const wrong = choices === undefined ? undefined : given.find((value) => !choices.includes(value));
+  const wrong = choices === undefined ? undefined : given.slice(0, 1).find((value) => !choices.includes(value));
   if (choices === undefined || wrong === undefined) return;
   const near = didYouMean(suggest(wrong, choices));
   throw new UsageError(`${command.name}: "${wrong}" is none of ${choices.join(", ")}`, near);

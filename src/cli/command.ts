@@ -52,7 +52,10 @@ export interface Positionals {
   /** As help shows it: "[SERVICE…]". */
   readonly form: string;
   readonly max: number;
+  /** What the first one may be. */
   readonly choices?: readonly string[];
+  /** They are files: completion offers file names. */
+  readonly file?: boolean;
 }
 
 export interface CommandDefinition<F extends Flags> {

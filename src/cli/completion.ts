@@ -16,16 +16,21 @@ function spellings(name: string, flag: Flag): string[] {
   return flag.short === undefined ? [`--${name}`] : [`--${name}`, `-${flag.short}`];
 }
 
+/** Where a file may stand, what begins with a dash is a flag. */
+const FILES = `
+      if [[ $current != -* ]]; then COMPREPLY=($(compgen -f -- "$current")); return; fi`;
+
 export function bashCompletion(commands: readonly Completable[]): string {
   const names = commands.map(({ command }) => command.name).join(" ");
   const cases = commands.map(({ command }) => {
     const words = flagsOf(command).flatMap(([name, flag]) => spellings(name, flag));
     const values = flagsOf(command).flatMap(([name, flag]) => bashValueCase(spellings(name, flag), flag));
     const choices = command.positionals?.choices?.join(" ") ?? "";
+    const files = command.positionals?.file === true ? FILES : "";
     return `    ${command.name})
       case $previous in
 ${[...values, ""].join("\n")}      esac
-      words="${[...words, choices].join(" ").trim()}" ;;`;
+      words="${[...words, choices].join(" ").trim()}"${files} ;;`;
   });
   return `# bash completion for heddle. Use it: source <(heddle completion bash)
 _heddle() {
@@ -64,6 +69,7 @@ export function zshCompletion(commands: readonly Completable[]): string {
     );
     const choices = command.positionals?.choices;
     if (choices !== undefined) specs.push(`        ${zshQuote(`1:argument:(${choices.join(" ")})`)}`);
+    if (command.positionals?.file === true) specs.push(`        ${zshQuote("*:file:_files")}`);
     return `      ${command.name}) _arguments \\\n${specs.join(" \\\n")} ;;`;
   });
   return `#compdef heddle
@@ -120,6 +126,7 @@ export function fishCompletion(commands: readonly Completable[]): string {
     }
     const choices = command.positionals?.choices;
     if (choices !== undefined) lines.push(`${when} -a ${fishQuote(choices.join(" "))}`);
+    if (command.positionals?.file === true) lines.push(`${when} -F`);
   }
   return `${lines.join("\n")}\n`;
 }

@@ -8,6 +8,7 @@ import { capturedIo } from "./testing/captured-io.ts";
 import { FakeControl, type FakeAnswers } from "./testing/fake-control.ts";
 
 const registration: WorkloadRegistration = {
+  serviceAccount: "",
   labels: {},
   locality: { region: "", zone: "", subZone: "" },
   weight: 1,

@@ -39,6 +39,88 @@ export interface StatRow {
   readonly failures: number;
 }
 
+/** The fields of linkerd's `viz edges -o json`; identities are linkerd's names in full, "" where there was no TLS. */
+export interface EdgeRow {
+  readonly src: string;
+  readonly src_namespace: string;
+  readonly dst: string;
+  readonly dst_namespace: string;
+  readonly client_id: string;
+  readonly server_id: string;
+  /** "" if it is secured. */
+  readonly no_tls_reason: string;
+}
+
+/** Where something is written. */
+export interface DocumentOrigin {
+  /** "default" for what no document says. */
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** "" where there is no document. */
+  readonly file: string;
+  readonly line: number;
+}
+
+export interface AuthzRow {
+  readonly namespace: string;
+  readonly service: string;
+  readonly port: number;
+  readonly dialect: string;
+  readonly action: string;
+  readonly document: DocumentOrigin;
+  /** Within the window. */
+  readonly allowed: number;
+  readonly denied: number;
+}
+
+export interface ExplainQuestion {
+  readonly from: string;
+  readonly to: string;
+  readonly namespace?: string;
+  readonly port?: number;
+  readonly method?: string;
+  readonly path?: string;
+  readonly host?: string;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly claims?: Readonly<Record<string, unknown>>;
+  readonly plaintext: boolean;
+  readonly tcp: boolean;
+  readonly address?: string;
+}
+
+export interface ExplainVerdict {
+  readonly workloads: readonly string[];
+  readonly allowed: boolean;
+  readonly reason: string;
+  readonly by: DocumentOrigin;
+  readonly audited: readonly DocumentOrigin[];
+  /** External authorizers that would still be asked. */
+  readonly asks: readonly string[];
+  readonly suggestions: readonly string[];
+}
+
+export interface Explanation {
+  readonly allowed: boolean;
+  readonly call: {
+    readonly from: string;
+    readonly identity: string;
+    readonly address: string;
+    readonly to: string;
+    readonly port: number;
+    readonly protocol: string;
+    /** null: bytes that nobody looks at. */
+    readonly request: { readonly method: string; readonly path: string; readonly host: string } | null;
+  };
+  readonly verdicts: readonly ExplainVerdict[];
+  readonly notes: readonly string[];
+}
+
+export interface GeneratedDocuments {
+  readonly documents: readonly object[];
+  readonly notes: readonly string[];
+}
+
 export interface EndpointRow {
   readonly namespace: string;
   readonly service: string;
@@ -55,6 +137,42 @@ export interface EndpointRow {
   readonly meshed: boolean;
 }
 
+interface CertificateAnswer {
+  /** SHA-256 in hexadecimal. */
+  readonly fingerprint: string;
+  readonly subject: string;
+  readonly notBefore: string;
+  readonly notAfter: string;
+}
+
+/** The certificate authority, and what each proxy goes by. Times are as in ISO 8601. */
+export interface IdentityAnswer {
+  readonly trustDomain: string;
+  /** "embedded" or "files". */
+  readonly source: string;
+  readonly leafLifetimeSeconds: number;
+  /** `retiring`: trusted until the rotation is complete. */
+  readonly roots: readonly (CertificateAnswer & { readonly pem: string; readonly retiring: boolean })[];
+  readonly issuer: CertificateAnswer;
+  readonly rotation: {
+    readonly phase: "trust" | "renew" | "retire";
+    readonly startedAt: string;
+    readonly waitingFor: readonly { readonly namespace: string; readonly workload: string; readonly lost: boolean }[];
+    /** The control plane was started a moment ago and waits for proxies to come back. */
+    readonly returning: boolean;
+  } | null;
+  readonly proxies: readonly {
+    readonly namespace: string;
+    readonly workload: string;
+    readonly identity: string;
+    readonly connected: boolean;
+    /** Fingerprints of the roots that it trusts, and of the certificate that signed its own; null: not known yet. */
+    readonly roots: readonly string[];
+    readonly issuer: string | null;
+    readonly notAfter: string | null;
+  }[];
+}
+
 /** What a supervisor tells about one instance that it runs. */
 export interface WorkloadRegistration extends Omit<Workload, "name" | "namespace"> {
   /** Its sidecar's admin and outbound listeners, as "ip:port". */
@@ -65,9 +183,29 @@ export interface WorkloadRegistration extends Omit<Workload, "name" | "namespace
   readonly ttlSeconds: number;
 }
 
+/** Whom a join token is for. */
+export interface TokenSubject {
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly workload: string;
+}
+
+export interface JoinToken {
+  readonly token: string;
+  /** Of the mesh that is joined. */
+  readonly trustDomain: string;
+}
+
 export interface WorkloadRow extends WorkloadRegistration {
   readonly name: string;
   readonly namespace: string;
+}
+
+export interface WindowQuery {
+  readonly windowSeconds: number;
+  readonly by: "service" | "workload";
+  /** undefined: all. */
+  readonly namespace?: string;
 }
 
 /** An answer of the control plane that is an error. */
@@ -109,11 +247,32 @@ export class ControlClient {
   }
 
   /** @param windowSeconds over how long rates and quantiles are taken */
-  async stat(query: { windowSeconds: number; by: "service" | "workload"; namespace?: string }): Promise<StatRow[]> {
-    const { windowSeconds, by, namespace } = query;
-    const parameters = new URLSearchParams({ window: `${windowSeconds}s`, by });
-    if (namespace !== undefined) parameters.set("namespace", namespace);
-    return (await this.#request("GET", `/api/v1/stat?${parameters.toString()}`)) as StatRow[];
+  async stat(query: WindowQuery): Promise<StatRow[]> {
+    return (await this.#request("GET", `/api/v1/stat?${windowParameters(query)}`)) as StatRow[];
+  }
+
+  async edges(query: WindowQuery): Promise<EdgeRow[]> {
+    return (await this.#request("GET", `/api/v1/edges?${windowParameters(query)}`)) as EdgeRow[];
+  }
+
+  /** @param query `of`: a service or workload; undefined: all */
+  async authz(query: {
+    windowSeconds: number;
+    of: string | undefined;
+    namespace: string | undefined;
+  }): Promise<AuthzRow[]> {
+    const { windowSeconds, ...names } = query;
+    const parameters = parametersOf({ window: `${windowSeconds}s`, ...names });
+    return (await this.#request("GET", `/api/v1/authz?${parameters}`)) as AuthzRow[];
+  }
+
+  async explain(question: ExplainQuestion): Promise<Explanation> {
+    return (await this.#request("POST", "/api/v1/authz/explain", question)) as Explanation;
+  }
+
+  async generate(query: { windowSeconds: number; namespace: string | undefined }): Promise<GeneratedDocuments> {
+    const parameters = parametersOf({ window: `${query.windowSeconds}s`, namespace: query.namespace });
+    return (await this.#request("GET", `/api/v1/authz/generate?${parameters}`)) as GeneratedDocuments;
   }
 
   async endpoints(namespace?: string): Promise<EndpointRow[]> {
@@ -132,6 +291,21 @@ export class ControlClient {
 
   async deregister(namespace: string, name: string): Promise<void> {
     await this.#request("DELETE", workloadPath(namespace, name));
+  }
+
+  /** A secret by which the sidecar of this workload gets its first certificate: good once, within ten minutes. */
+  async joinToken(subject: TokenSubject): Promise<JoinToken> {
+    const { token, trustDomain } = (await this.#request("POST", "/api/v1/join-tokens", subject)) as JoinToken;
+    return { token, trustDomain };
+  }
+
+  async identity(): Promise<IdentityAnswer> {
+    return (await this.#request("GET", "/api/v1/identity")) as IdentityAnswer;
+  }
+
+  /** Begins to change the issuer of certificates, and, unless `what` is "issuer", the root above it. */
+  async rotate(what: "all" | "issuer"): Promise<void> {
+    await this.#request("POST", "/api/v1/identity/rotation", { what });
   }
 
   /** Does it answer, and can it serve? Never rejects. */
@@ -169,6 +343,16 @@ export class ControlClient {
 }
 
 const WHERE_IT_IS = "If it is elsewhere, say --control HOST:PORT or set HEDDLE_CONTROL.";
+
+function windowParameters({ windowSeconds, by, namespace }: WindowQuery): string {
+  return parametersOf({ window: `${windowSeconds}s`, by, namespace });
+}
+
+function parametersOf(values: Readonly<Record<string, string | undefined>>): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(values)) if (value !== undefined) parameters.set(name, value);
+  return parameters.toString();
+}
 
 function workloadPath(namespace: string, name: string): string {
   return `/api/v1/workloads/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;

@@ -2,7 +2,18 @@ import { after, before, describe, it } from "node:test";
 import { commandHelp } from "./help.ts";
 import { COMMANDS } from "./table.ts";
 import { runCaptured, transcript } from "./testing/captured-io.ts";
-import { ENDPOINT_ROWS, FakeControl, STAT_ROWS, WORKLOAD_ROWS } from "./testing/fake-control.ts";
+import {
+  AUTHZ_ROWS,
+  EDGE_ROWS,
+  ENDPOINT_ROWS,
+  EXPLANATION,
+  FakeControl,
+  GENERATED,
+  IDENTITY,
+  IDENTITY_ROTATING,
+  STAT_ROWS,
+  WORKLOAD_ROWS,
+} from "./testing/fake-control.ts";
 import { matchesGolden } from "./testing/golden.ts";
 
 describe("help", () => {
@@ -43,17 +54,35 @@ describe("errors", () => {
     "no-dashes": ["run", "node", "server.js"],
     "no-program": ["run", "--service", "price"],
     "which-shell": ["completion"],
+    "nothing-to-validate": ["validate"],
     "no-such-code": ["explain", "HED105"],
     "bad-window": ["stat", "-t", "1"],
     "bad-control": ["stat", "--control", "nowhere"],
     "nothing-there": ["stat", "--control", "127.0.0.1:1"],
     "no-mesh-file": ["up"],
+    "control-open-api": ["control", "--api", "0.0.0.0:4180"],
+    "proxy-open-admin": ["proxy", "--workload", "price-1", "--admin", "[::]:4191"],
+    "authz-no-action": ["authz"],
+    "authz-no-such-action": ["authz", "explian"],
+    "authz-no-caller": ["authz", "explain", "--to", "price"],
+    "authz-list-from": ["authz", "list", "--from", "price"],
+    "authz-explain-since": ["authz", "explain", "--since", "5m"],
+    "authz-surplus": ["authz", "generate", "price"],
+    "authz-bad-header": ["authz", "explain", "--from", "a", "--to", "b", "--header", "x"],
+    "authz-bad-path": ["authz", "explain", "--from", "a", "--to", "b", "--path", "x"],
+    "authz-no-token": ["authz", "explain", "--from", "a", "--to", "b", "--jwt", "no-such-file"],
+    "authz-bad-claims": ["authz", "explain", "--from", "a", "--to", "b", "--jwt", "{secret"],
     "proxy-no-workload": ["proxy"],
     "proxy-bad-xds": ["proxy", "--workload", "price-1", "--xds", "localhost:4181"],
     "proxy-bad-inbound": ["proxy", "--workload", "p", "--inbound", "127.0.0.1:1=127.0.0.1:2,service=p,protocl=http"],
     "proxy-bad-socket": ["proxy", "--workload", "p", "--inbound", "127.0.0.1:1=unix:run/app.sock,service=p"],
     "proxy-long-socket": ["proxy", "--workload", "p", "--inbound", `127.0.0.1:1=unix:/${"x".repeat(107)},service=p`],
     "proxy-bad-workers": ["proxy", "--workload", "price-1", "--workers", "65"],
+    "identity-no-action": ["identity", "rotat"],
+    "identity-no-workload": ["identity", "token"],
+    "identity-issuer-of-show": ["identity", "--issuer"],
+    "control-half-authority": ["control", "--identity-roots", "roots.pem"],
+    "control-short-lifetime": ["control", "--identity-lifetime", "5s"],
     "proxy-bad-grace": ["proxy", "--workload", "price-1", "--shutdown-grace", "2h"],
   };
   for (const [name, words] of Object.entries(wrong)) {
@@ -69,14 +98,24 @@ describe("answers of the control plane", () => {
   before(async () => {
     busy = await FakeControl.start({
       "GET /api/v1/stat": { body: STAT_ROWS },
+      "GET /api/v1/edges": { body: EDGE_ROWS },
+      "GET /api/v1/authz": { body: AUTHZ_ROWS },
+      "GET /api/v1/authz/generate": { body: GENERATED },
+      "POST /api/v1/authz/explain": { body: EXPLANATION },
       "GET /api/v1/endpoints": { body: ENDPOINT_ROWS },
       "GET /api/v1/workloads": { body: WORKLOAD_ROWS },
       "GET /api/v1/version": { body: { version: "9.8.7" } },
+      "GET /api/v1/identity": { body: IDENTITY_ROTATING },
     });
     idle = await FakeControl.start({
       "GET /api/v1/stat": { body: [] },
+      "GET /api/v1/edges": { body: [] },
+      "GET /api/v1/authz": { body: [] },
+      "GET /api/v1/authz/generate": { body: { documents: [], notes: [] } },
+      "POST /api/v1/authz/explain": { body: { ...EXPLANATION, allowed: true, verdicts: [], notes: ["nothing"] } },
       "GET /api/v1/endpoints": { body: [] },
       "GET /api/v1/workloads": { body: [] },
+      "GET /api/v1/identity": { body: IDENTITY },
     });
   });
   after(async () => {
@@ -89,9 +128,20 @@ describe("answers of the control plane", () => {
     "stat-wide": ["stat", "-o", "wide"],
     "stat-all-namespaces": ["stat", "-A"],
     "stat-json": ["stat", "-o", "json"],
+    "authz-list": ["authz", "list"],
+    "authz-list-json": ["authz", "list", "price", "-o", "json"],
+    "authz-explain": ["authz", "explain", "--from", "keyboard", "--to", "price"],
+    "authz-explain-json": ["authz", "explain", "--from", "keyboard", "--to", "price", "-o", "json"],
+    "authz-generate": ["authz", "generate", "--since", "1m"],
+    "authz-generate-json": ["authz", "generate", "-o", "json"],
+    "edges-table": ["edges"],
+    "edges-wide": ["edges", "-A", "-o", "wide"],
+    "edges-json": ["edges", "workloads", "-o", "json"],
     "endpoints-table": ["endpoints"],
     "endpoints-of-service": ["endpoints", "price", "nothing"],
     "endpoints-json": ["endpoints", "-o", "json"],
+    "identity-table": ["identity"],
+    "identity-json": ["identity", "show", "-o", "json"],
   };
   for (const [name, words] of Object.entries(shown)) {
     it(`are shown: ${name}`, async () => {

@@ -23,9 +23,29 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/stat.ts")).stat,
   },
   {
+    name: "edges",
+    summary: "Show who calls whom, and whether it is secured",
+    load: async () => (await import("./commands/edges.ts")).edges,
+  },
+  {
+    name: "authz",
+    summary: "List who may call whom, explain a verdict, or write rules for the traffic seen",
+    load: async () => (await import("./commands/authz.ts")).authz,
+  },
+  {
     name: "endpoints",
     summary: "List the addresses that serve each service, and the ports of their sidecars",
     load: async () => (await import("./commands/endpoints.ts")).endpoints,
+  },
+  {
+    name: "identity",
+    summary: "Show and rotate the certificates that the sidecars prove themselves with",
+    load: async () => (await import("./commands/identity.ts")).identity,
+  },
+  {
+    name: "validate",
+    summary: "Check mesh.yaml and documents of Istio, Linkerd, SMI and Consul",
+    load: async () => (await import("./commands/validate.ts")).validate,
   },
   {
     name: "explain",
@@ -41,6 +61,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: "proxy",
     summary: "Run one sidecar proxy alone",
     load: async () => (await import("./commands/proxy.ts")).proxy,
+  },
+  {
+    name: "init",
+    summary: "Bring a workload's connections to its sidecar by firewall rules",
+    load: async () => (await import("./commands/init.ts")).init,
   },
   {
     name: "version",

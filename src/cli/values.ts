@@ -18,6 +18,29 @@ export function parseAddress(flag: string, text: string): SocketAddress {
   throw new UsageError(`${flag}: expected IP:PORT like 127.0.0.1:4140 or [::1]:4140, found "${text}"`, hint);
 }
 
+/** Whether only this host reaches a listener there. */
+export function isLoopback({ host }: SocketAddress): boolean {
+  return host.startsWith("127.") || host === "::1";
+}
+
+/**
+ * Like {@link parseAddress}, for listeners that ask nobody who they are: only this host may reach them.
+ *
+ * @param insecure whether the flag `--insecure-…` of the same name, that says otherwise, was given; undefined: there is none
+ * @throws UsageError
+ */
+export function parsePrivateAddress(flag: string, text: string, insecure: boolean | undefined): SocketAddress {
+  const address = parseAddress(flag, text);
+  if (insecure === true || isLoopback(address)) return address;
+  const instead = `127.0.0.1:${address.port}`;
+  const hint =
+    insecure === undefined ? "" : `, or add --insecure-${flag.slice(2)} if only friends reach ${address.host}`;
+  throw new UsageError(
+    `${flag}: ${text} is reached from other hosts, and nobody is asked there who they are`,
+    `Say ${flag} ${instead}${hint}.`,
+  );
+}
+
 /** The form that {@link parseAddress} reads. */
 export function formatAddress(address: SocketAddress): string {
   return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
@@ -81,6 +104,12 @@ export function parseLabel(flag: string, text: string): string {
   if (/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(text)) return text;
   const form = "lower-case letters, digits and hyphens, at most 63, not starting or ending with a hyphen";
   throw new UsageError(`${flag}: expected ${form}; found "${text}"`);
+}
+
+/** A DNS name in lower case: "cluster.local". @throws UsageError */
+export function parseTrustDomain(flag: string, text: string): string {
+  if (text.length <= 128 && /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(text)) return text;
+  throw new UsageError(`${flag}: expected a DNS name in lower case like cluster.local, found "${text}"`);
 }
 
 /** An authority as callers write it: "price", "price.shop", "price:8080". @throws UsageError */

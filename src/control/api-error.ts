@@ -5,24 +5,28 @@ import type { FieldError } from "./sources/registration.ts";
 
 export type ApiErrorCode =
   | "bad-host"
+  | "bad-origin"
   | "bad-query"
   | "bad-json"
   | "bad-fields"
   | "too-large"
   | "not-found"
   | "method-not-allowed"
+  | "conflict"
   | "full"
   | "internal";
 
 /** One place for which code has which status. */
 const STATUS: Readonly<Record<ApiErrorCode, ContentfulStatusCode>> = {
   "bad-host": 403,
+  "bad-origin": 403,
   "bad-query": 400,
   "bad-json": 400,
   "bad-fields": 422,
   "too-large": 413,
   "not-found": 404,
   "method-not-allowed": 405,
+  conflict: 409,
   full: 507,
   internal: 500,
 };

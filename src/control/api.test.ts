@@ -1,32 +1,60 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
+import { openPolicy } from "../model/inbound-policy.ts";
 import { emptyMesh, type Mesh } from "../model/mesh.ts";
 import { VirtualClock } from "../net/virtual-clock.ts";
+import { ApiError } from "./api-error.ts";
 import { BODY_BYTES_MAX, createApi, type ApiState } from "./api.ts";
+import type { IdentityApi } from "./identity/api.ts";
 import { buildMesh } from "./mesh-builder.ts";
 import { Registry, WORKLOADS_MAX } from "./sources/registry.ts";
 import { registration, registrationBody } from "./testing/registration.ts";
+import type { EdgeQuery } from "./stat/edges.ts";
 import type { StatQuery } from "./stat/stat-table.ts";
 import { recordingLogger } from "./testing/logger.ts";
+
+/** Its routes have their own tests. */
+const noIdentity: IdentityApi = {
+  joinToken: () => "full",
+  rotate: () => Promise.resolve("under way"),
+  get status(): never {
+    throw new Error("not asked for here");
+  },
+};
+
+const settings = { trustDomain: "mesh.test", policyOf: () => openPolicy };
 
 function setUp(more: Partial<ApiState> = {}) {
   const { logger } = recordingLogger();
   const registry = new Registry({ clock: new VirtualClock(), logger, onChange: () => {} });
   const queries: StatQuery[] = [];
+  const edgeQueries: EdgeQuery[] = [];
   const internal: string[] = [];
   const app = createApi({
     version: "1.2.3",
     xds: () => "127.0.0.1:4181",
     registry,
     ready: () => true,
-    mesh: (): Mesh => (registry.size === 0 ? emptyMesh : buildMesh([], registry.all()).mesh),
+    mesh: (): Mesh => (registry.size === 0 ? emptyMesh : buildMesh([], registry.all(), settings).mesh),
     nodes: () => [],
     sources: () => [{ name: "/m.yaml", kind: "file", state: "ok", loadedAt: null, diagnostics: [] }],
     stat: (query) => {
       queries.push(query);
       return [];
     },
+    edges: (query) => {
+      edgeQueries.push(query);
+      return [];
+    },
+    authz: {
+      list: () => [],
+      explain: () => {
+        throw new ApiError("not-found", "nobody");
+      },
+      generate: () => ({ documents: [], notes: [] }),
+    },
+    identity: noIdentity,
     metrics: () => "# metrics\n",
     onInternalError: (error, path) => internal.push(`${path}: ${error.message}`),
     ...more,
@@ -38,7 +66,7 @@ function setUp(more: Partial<ApiState> = {}) {
     const answer = await response.text();
     return { status: response.status, headers: response.headers, text: answer, json: parse(answer) };
   };
-  return { app, registry, queries, internal, call };
+  return { app, registry, queries, edgeQueries, internal, call };
 }
 
 type Json = { error: { code: string; message: string; hint: string; fields?: unknown[] } } & Record<string, unknown>;
@@ -192,6 +220,25 @@ describe("the API", () => {
     assert.equal((await call("DELETE", "/api/v1/workloads/default/pirce-1")).json.error.hint, "did you mean price-1?");
   });
 
+  it("takes no orders from web pages of others", async () => {
+    const { app, registry } = setUp();
+    const send = async (origin: string | undefined, host = "127.0.0.1:4180"): Promise<number> => {
+      const headers = { host, ...(origin === undefined ? {} : { origin }) };
+      const body = JSON.stringify(registrationBody);
+      return (await app.request("/api/v1/workloads/default/price-1", { method: "PUT", headers, body })).status;
+    };
+    for (const origin of ["http://evil.example", "null", "http://127.0.0.1:3000", "https://127.0.0.1:4180"]) {
+      assert.equal(await send(origin), 403, origin);
+    }
+    assert.equal(registry.size, 0);
+    assert.equal(await send("http://127.0.0.1:4180"), 201);
+    assert.equal(await send(undefined), 200);
+    const explain = { method: "POST", headers: { host: "localhost", origin: "http://evil.example" }, body: "{}" };
+    assert.equal((await app.request("/api/v1/authz/explain", explain)).status, 403);
+    const look = { headers: { host: "localhost", origin: "http://evil.example" } };
+    assert.equal((await app.request("/api/v1/services", look)).status, 200);
+  });
+
   it("reads the parameters of stat", async () => {
     const { call, queries } = setUp();
     await call("GET", "/api/v1/stat");
@@ -205,6 +252,17 @@ describe("the API", () => {
     for (const bad of ["window=60", "window=0s", "window=999ms", "window=11m", "window=soon", "by=pod"]) {
       assert.equal((await call("GET", `/api/v1/stat?${bad}`)).status, 400, bad);
     }
+  });
+
+  it("reads the parameters of edges", async () => {
+    const { call, edgeQueries } = setUp();
+    await call("GET", "/api/v1/edges");
+    await call("GET", "/api/v1/edges?window=5m&by=workload&namespace=shop");
+    assert.deepEqual(edgeQueries, [
+      { windowMs: 60_000, by: "service", namespace: undefined },
+      { windowMs: 300_000, by: "workload", namespace: "shop" },
+    ]);
+    assert.equal((await call("GET", "/api/v1/edges?service=price")).status, 400);
   });
 
   it("does not tell strangers about its own mistakes", async () => {

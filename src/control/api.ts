@@ -1,24 +1,24 @@
 /** The control plane's HTTP API, for the command line and the dashboard. No sockets here: `app.request()` tests it. */
-import { Hono, type Context } from "hono";
+import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 
 import { closest } from "../dialects/closest.ts";
 import type { Mesh } from "../model/mesh.ts";
 import { type PortKey, portKey } from "../model/service.ts";
+import { isAllowedHost, isAllowedOrigin } from "../protocol/host-check.ts";
 import type { NodeStatus } from "../xds/node.ts";
 import { ApiError } from "./api-error.ts";
-import { isAllowedHost } from "./host-check.ts";
+import { jsonBody, knownParameters, windowQuery } from "./api-query.ts";
+import { type AuthzState, authzRoutes } from "./authz/routes.ts";
+import { addIdentityRoutes, type IdentityApi } from "./identity/api.ts";
 import { parseRegistration, type Registration } from "./sources/registration.ts";
 import { type Registry, WORKLOADS_MAX } from "./sources/registry.ts";
 import type { SourceStatus } from "./sources/source.ts";
+import type { EdgeQuery, EdgeRow } from "./stat/edges.ts";
 import type { StatQuery, StatRow } from "./stat/stat-table.ts";
-import { WINDOW_MAX_MS } from "./stat/window.ts";
 
 /** Bytes of a request's body. */
 export const BODY_BYTES_MAX = 1024 * 1024;
-/** Milliseconds of the window of `/api/v1/stat`. */
-const WINDOW_DEFAULT_MS = 60_000;
-const WINDOW_MIN_MS = 1_000;
 
 /** What the API shows and changes. */
 export interface ApiState {
@@ -30,7 +30,10 @@ export interface ApiState {
   readonly mesh: () => Mesh;
   readonly nodes: () => readonly NodeStatus[];
   readonly sources: () => readonly SourceStatus[];
+  readonly identity: IdentityApi;
   readonly stat: (query: StatQuery) => readonly StatRow[];
+  readonly edges: (query: EdgeQuery) => readonly EdgeRow[];
+  readonly authz: AuthzState;
   /** The Prometheus text. */
   readonly metrics: () => string;
   /** An exception that is our own mistake. */
@@ -53,6 +56,10 @@ export function createApi(state: ApiState): Api {
       const hint = "use the address on which it listens, or localhost";
       throw new ApiError("bad-host", `the API is not served under the name "${host ?? ""}"`, hint);
     }
+    const origin = c.req.header("origin");
+    if (c.req.method !== "GET" && c.req.method !== "HEAD" && !isAllowedOrigin(origin, host)) {
+      throw new ApiError("bad-origin", `web pages of "${origin ?? ""}" may not change anything here`);
+    }
     await next();
     c.header("server", "heddle");
     c.header("cache-control", "no-store");
@@ -73,7 +80,16 @@ export function createApi(state: ApiState): Api {
   });
   app.get("/api/v1/proxies", (c) => c.json(state.nodes()));
   app.get("/api/v1/sources", (c) => c.json(state.sources()));
-  app.get("/api/v1/stat", (c) => c.json(state.stat(statQuery(c))));
+  app.get("/api/v1/stat", (c) => {
+    knownParameters(c, ["window", "namespace", "service", "by"]);
+    return c.json(state.stat({ ...windowQuery(c), service: c.req.query("service") }));
+  });
+  app.get("/api/v1/edges", (c) => {
+    knownParameters(c, ["window", "namespace", "by"]);
+    return c.json(state.edges(windowQuery(c)));
+  });
+
+  app.route("/api/v1/authz", authzRoutes(state.authz));
 
   app.get("/api/v1/workloads", (c) => c.json(state.registry.all().toSorted(byName)));
   app.get("/api/v1/workloads/:namespace/:name", (c) => {
@@ -105,6 +121,8 @@ export function createApi(state: ApiState): Api {
     if (!state.registry.delete(namespace, name)) throw unknownWorkload(state.registry, namespace, name);
     return c.body(null, 204);
   });
+
+  addIdentityRoutes(app, state.identity);
 
   app.notFound((c) => {
     const error = notFound(app, c.req.method, c.req.path);
@@ -153,44 +171,6 @@ function endpointRows(mesh: Mesh, namespace: string | undefined, service: string
     }
   }
   return rows;
-}
-
-function statQuery(c: Context): StatQuery {
-  knownParameters(c, ["window", "namespace", "service", "by"]);
-  const by = c.req.query("by") ?? "service";
-  if (by !== "service" && by !== "workload") {
-    throw new ApiError("bad-query", `by: expected service or workload; found "${by}"`);
-  }
-  const window = c.req.query("window");
-  const windowMs = window === undefined ? WINDOW_DEFAULT_MS : durationMs(window);
-  if (windowMs === undefined || windowMs < WINDOW_MIN_MS || windowMs > WINDOW_MAX_MS) {
-    throw new ApiError("bad-query", `window: expected a time from 1s to 10m, like 60s; found "${window}"`);
-  }
-  return { by, windowMs, namespace: c.req.query("namespace"), service: c.req.query("service") };
-}
-
-function durationMs(text: string): number | undefined {
-  const match = /^(\d{1,6}(?:\.\d{1,3})?)(ms|s|m)$/.exec(text);
-  if (match === null) return undefined;
-  return Number(match[1]) * { ms: 1, s: 1_000, m: 60_000 }[match[2] as "ms" | "s" | "m"];
-}
-
-function knownParameters(c: Context, known: readonly string[]): void {
-  for (const name of Object.keys(c.req.query())) {
-    if (known.includes(name)) continue;
-    const near = closest(name, known);
-    const hint = near === undefined ? `known: ${known.join(", ")}` : `did you mean ${near}?`;
-    throw new ApiError("bad-query", `unknown parameter "${name}"`, hint);
-  }
-}
-
-async function jsonBody(c: Context): Promise<unknown> {
-  const text = await c.req.text();
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (error) {
-    throw new ApiError("bad-json", `the body is not JSON: ${(error as Error).message}`);
-  }
 }
 
 function registrationFrom(namespace: string, name: string, value: unknown): Registration {

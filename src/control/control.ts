@@ -1,24 +1,38 @@
 /** The control plane: sources in, one mesh, xDS and the HTTP API out. */
 import { createServer, type Server } from "node:http";
 
+import type { ConnectRouter } from "@connectrpc/connect";
 import { getRequestListener } from "@hono/node-server";
 
+import { defaultMeshPolicy } from "../dialects/mesh/mesh-file.ts";
+import { linkerdName } from "../model/identity.ts";
 import { systemClock } from "../net/clock.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { AdsServer } from "../xds/server.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { createApi } from "./api.ts";
+import { explain } from "./authz/explain.ts";
+import { generate } from "./authz/generate.ts";
+import { authzRows } from "./authz/list.ts";
+import type { World } from "./authz/resolve.ts";
+import type { RefusalReason } from "./identity/certify-service.ts";
+import { ControlIdentity, defaultIdentitySettings, type IdentitySettings } from "./identity/identity.ts";
+import { identityMetrics, refusalCounter } from "./identity/metrics.ts";
 import { closeServer, ControlStartError, listen } from "./listen.ts";
 import { buildMesh } from "./mesh-builder.ts";
 import { MeshPublisher } from "./mesh-publisher.ts";
 import { ControlMetrics } from "./metrics.ts";
+import { Policies, policySettings } from "./policies.ts";
 import { scrapeTargets } from "./scrape-targets.ts";
 import { FileSource } from "./sources/file-source.ts";
 import { RegistryStore } from "./sources/registry-store.ts";
 import { Registry } from "./sources/registry.ts";
+import { ResourceSource } from "./sources/resource-source.ts";
 import type { SourceStatus } from "./sources/source.ts";
 import { Scraper } from "./stat/scraper.ts";
-import { StatTable } from "./stat/stat-table.ts";
+import { edgeRows } from "./stat/edges.ts";
+import { SeriesTable } from "./stat/series-table.ts";
+import { StatTable, type Subject } from "./stat/stat-table.ts";
 import { VERSION } from "./version.ts";
 import { listenXds } from "./xds-server.ts";
 
@@ -34,8 +48,10 @@ export interface ControlOptions {
   readonly xds: Address;
   /** Absolute paths of mesh.yaml files to follow. Where they contradict each other the earlier one holds. */
   readonly files: readonly string[];
-  /** Where registrations are kept; undefined: they are not. */
+  /** Where registrations and the certificate authority are kept; undefined: they are not. */
   readonly stateDirectory: string | undefined;
+  /** The certificate authority; default: one of its own, in the state folder. */
+  readonly identity?: IdentitySettings;
   readonly logger: Logger;
 }
 
@@ -75,9 +91,12 @@ async function start(
 ): Promise<{ apiAddress: Address; xdsAddress: Address }> {
   const { logger } = options;
   const clock = systemClock;
+  const settings = options.identity ?? defaultIdentitySettings;
   let ready = false;
   let xdsAddress = "";
 
+  const policies = new Policies(logger);
+  const documents = new ResourceSource({ clock, logger, onChange: () => publisher.changed() });
   const ads = new AdsServer({ logger, version: VERSION });
   const publisher = new MeshPublisher({
     clock,
@@ -86,6 +105,7 @@ async function start(
       buildMesh(
         files.flatMap(({ meshFile }) => meshFile ?? []),
         registry.all(),
+        { trustDomain: settings.trustDomain, policyOf: policies.forOneBuild(documents.basis) },
       ),
     publish: (mesh) => {
       ads.setMesh(mesh);
@@ -102,14 +122,21 @@ async function start(
     },
   });
   const files = [...new Set(options.files)].map(
-    (file) => new FileSource({ file, clock, logger, onChange: () => publisher.changed() }),
+    (file) => new FileSource({ file, clock, logger, onChange: () => fileChanged() }),
   );
+  function fileChanged(): void {
+    publisher.changed();
+    requestDocuments(documents, files, settings.trustDomain);
+    void documents.refresh();
+  }
   const loadedAt = new Date().toISOString();
   const sources = (): SourceStatus[] => [
     ...files.map((file) => file.status),
+    ...documents.statuses,
     { name: "registrations", kind: "registry", state: "ok", loadedAt, diagnostics: [] },
   ];
   const table = new StatTable();
+  const series = new SeriesTable();
   const metrics = new ControlMetrics(() => {
     const nodes = ads.nodes();
     const { services, endpoints } = publisher.mesh;
@@ -117,7 +144,7 @@ async function start(
       connectedProxies: nodes.length,
       registeredWorkloads: registry.size,
       measuredWorkloads: table.size,
-      samplesRefused: table.refused,
+      samplesRefused: table.refused + series.refused,
       services: services.length,
       endpoints: [...endpoints.values()].reduce((sum, list) => sum + list.length, 0),
       sources: new Map(sources().map(({ name, state }) => [name, state === "ok"])),
@@ -136,14 +163,25 @@ async function start(
     cleanups.push(() => opened.close());
     store = opened;
   }
+  cleanups.push(() => documents.close());
   // After the store, so that what it writes last is still there.
   cleanups.push(() =>
     files.reduce<Promise<void>>((before, file) => before.then(() => file.close()), Promise.resolve()),
   );
   for (const file of files) await file.start();
+  requestDocuments(documents, files, settings.trustDomain);
+  await documents.start();
+  const identity = await openIdentity(options, settings, refusalCounter(metrics.registry));
+  identityMetrics(metrics.registry, identity, Date.now);
+  cleanups.push(() => identity.close());
   // So that the first question is answered from everything known.
   void publisher.mesh;
 
+  const world = (): World => ({
+    mesh: publisher.mesh,
+    registrations: registry.all(),
+    trustDomain: settings.trustDomain,
+  });
   const api = createApi({
     version: VERSION,
     xds: () => xdsAddress,
@@ -152,7 +190,15 @@ async function start(
     mesh: () => publisher.mesh,
     nodes: () => ads.nodes(),
     sources,
+    identity,
     stat: (query) => table.rows(query, publisher.mesh, clock.now()),
+    edges: (query) =>
+      edgeRows(series, query, clock.now(), (caller) => identityOf(registry, settings.trustDomain, caller)),
+    authz: {
+      list: (query) => authzRows(query, world(), series, clock.now()),
+      explain: (request) => explain(request, world()),
+      generate: (query) => generate(query, world(), series, clock.now()),
+    },
     metrics: () => metrics.registry.expose(),
     onInternalError: (error, path) => logger.error("a request to the API failed", { path, reason: error.stack }),
   });
@@ -164,7 +210,11 @@ async function start(
   const apiAddress = await listen(server, options.api, "API", "--api");
   cleanups.push(() => closeApi(server));
 
-  const xds = await listenXds({ address: options.xds, clock, routes: (router) => ads.register(router) });
+  const routes = (router: ConnectRouter): void => {
+    ads.register(router);
+    identity.register(router);
+  };
+  const xds = await listenXds({ address: options.xds, clock, routes });
   xdsAddress = formatAddress(xds.address);
   cleanups.push(
     () => xds.close(),
@@ -178,7 +228,9 @@ async function start(
       metrics.scrapes.inc();
       metrics.malformedLines.inc(sample.malformed);
       const ageMs = sample.startedAt === 0 ? undefined : Date.now() - sample.startedAt * 1_000;
-      table.add(target, sample, clock.now(), ageMs);
+      // Whoever has no service serves nobody.
+      if (target.service !== "") table.add(target, sample, clock.now(), ageMs);
+      series.add(target, sample.series, clock.now(), ageMs);
     },
     onFailure: (target, reason) => {
       metrics.scrapeFailures.labels({ reason }).inc();
@@ -198,6 +250,22 @@ async function start(
   return { apiAddress, xdsAddress: xds.address };
 }
 
+/** What all mesh files say together; nothing as long as it is not known what one of them says. */
+function requestDocuments(documents: ResourceSource, files: readonly FileSource[], trustDomain: string): void {
+  const known = files.flatMap(({ meshFile }) => meshFile ?? []);
+  if (known.length < files.length) return;
+  documents.request({
+    groups: known.map(({ resourcePaths, namespace }) => ({ paths: resourcePaths, namespace })),
+    settings: policySettings(known[0]?.policy ?? defaultMeshPolicy, trustDomain),
+  });
+}
+
+/** Linkerd's name of whom a workload proves to be; "" for nobody. */
+function identityOf(registry: Registry, trustDomain: string, { namespace, workload }: Subject): string {
+  const serviceAccount = registry.get(namespace, workload)?.serviceAccount ?? "";
+  return serviceAccount === "" ? "" : linkerdName({ trustDomain, namespace, serviceAccount });
+}
+
 async function openStore(folder: string, registry: Registry, logger: Logger): Promise<RegistryStore> {
   const store = new RegistryStore({ folder, clock: systemClock, logger, registrations: () => registry.all() });
   try {
@@ -206,6 +274,25 @@ async function openStore(folder: string, registry: Registry, logger: Logger): Pr
     throw new ControlStartError(`cannot use the state folder ${folder}: ${(error as Error).message}`, { cause: error });
   }
   return store;
+}
+
+async function openIdentity(
+  { stateDirectory, logger }: ControlOptions,
+  settings: IdentitySettings,
+  onRefused: (reason: RefusalReason) => void,
+): Promise<ControlIdentity> {
+  try {
+    return await ControlIdentity.open({
+      ...settings,
+      stateDirectory,
+      logger,
+      onRefused,
+      clock: systemClock,
+      now: Date.now,
+    });
+  } catch (error) {
+    throw new ControlStartError(`no certificate authority: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 async function closeApi(server: Server): Promise<void> {

@@ -3,16 +3,25 @@ import { describe, it } from "node:test";
 
 import * as fc from "fast-check";
 
-import type { MeshFile, MeshFilePort } from "../dialects/mesh/mesh-file.ts";
+import { defaultMeshPolicy, type MeshFile, type MeshFilePort } from "../dialects/mesh/mesh-file.ts";
 import type { PortProtocol } from "../model/service.ts";
+import { openPolicy } from "../model/inbound-policy.ts";
 import type { Workload, WorkloadPort } from "../model/workload.ts";
-import { buildMesh } from "./mesh-builder.ts";
+import { buildMesh as build, type BuiltMesh, type MeshSettings } from "./mesh-builder.ts";
+
+const settings: MeshSettings = { trustDomain: "mesh.test", policyOf: () => openPolicy };
+
+function buildMesh(files: readonly MeshFile[], workloads: readonly Workload[]): BuiltMesh {
+  return build(files, workloads, settings);
+}
 
 function file(namespace: string, services: Record<string, readonly [number, PortProtocol, string?][]>): MeshFile {
   return {
     file: "/m.yaml",
     name: "m",
     namespace,
+    resourcePaths: [],
+    policy: defaultMeshPolicy,
     services: Object.entries(services).map(([name, ports]) => ({
       name,
       command: ["x"],
@@ -36,6 +45,7 @@ function workload(name: string, ports: readonly Partial<WorkloadPort>[], more: P
   return {
     name,
     namespace: "default",
+    serviceAccount: "",
     labels: { version: "v1" },
     locality: { region: "", zone: "z", subZone: "" },
     weight: 2,
@@ -110,6 +120,17 @@ describe("buildMesh", () => {
     ]);
   });
 
+  it("gathers the addresses that a service is known by", () => {
+    const { mesh } = buildMesh(
+      [],
+      [
+        workload("price-1", [{ serviceAddresses: ["10.78.0.3", "fd77::2:2"] }]),
+        workload("price-2", [{ serviceAddresses: ["10.78.0.2", "10.78.0.3"] }]),
+      ],
+    );
+    assert.deepEqual(mesh.services[0]?.addresses, ["10.78.0.2", "10.78.0.3", "fd77::2:2"]);
+  });
+
   it("keeps port names unique", () => {
     const { mesh, warnings } = buildMesh([], [workload("price-1", [{}, { port: 81 }])]);
     assert.deepEqual(
@@ -128,6 +149,37 @@ describe("buildMesh", () => {
     assert.deepEqual(warnings, [
       "price-1 serves price.default:80 at 127.0.0.1:20000, where price-9 was; the later one holds",
     ]);
+  });
+
+  it("demands an identity of meshed endpoints whose workload has one, and of no others", () => {
+    const { mesh } = buildMesh(
+      [],
+      [
+        workload("price-1", [{}], { serviceAccount: "pricing" }),
+        workload("price-2", [{ addressPort: 2 }]),
+        workload("price-3", [{ addressPort: 3, meshed: false }], { serviceAccount: "pricing" }),
+      ],
+    );
+    assert.deepEqual(
+      mesh.endpoints.get("price.default:80")?.map(({ identity }) => identity),
+      ["spiffe://mesh.test/ns/default/sa/pricing", "", ""],
+    );
+  });
+
+  it("has a policy for each workload", () => {
+    const deny = { ...openPolicy, defaultPolicy: "deny" as const };
+    const policyOf: MeshSettings["policyOf"] = ({ name }) => (name === "b" ? deny : openPolicy);
+    const { mesh } = build([], [workload("b", []), workload("a", [], { namespace: "shop" })], {
+      ...settings,
+      policyOf,
+    });
+    assert.deepEqual(
+      [...mesh.inboundPolicies],
+      [
+        ["default/b", deny],
+        ["shop/a", openPolicy],
+      ],
+    );
   });
 
   it("does not depend on the order in which workloads came, as long as they do not contradict each other", () => {

@@ -1,14 +1,23 @@
 /** The union of all sources as one immutable mesh. Pure: the same sources give the same mesh, in the same order. */
 import type { MeshFile } from "../dialects/mesh/mesh-file.ts";
 import { type Endpoint, endpointKey } from "../model/endpoint.ts";
+import { spiffeId } from "../model/identity.ts";
+import type { InboundPolicy } from "../model/inbound-policy.ts";
 import type { Mesh } from "../model/mesh.ts";
 import { type PortKey, portKey, type Service, type ServicePort } from "../model/service.ts";
-import type { Workload, WorkloadPort } from "../model/workload.ts";
+import { type Workload, type WorkloadKey, workloadKey, type WorkloadPort } from "../model/workload.ts";
 
 export interface BuiltMesh {
   readonly mesh: Mesh;
   /** What the sources do not agree on, for people. */
   readonly warnings: readonly string[];
+}
+
+export interface MeshSettings {
+  /** Of the identities that meshed endpoints must prove. */
+  readonly trustDomain: string;
+  /** Who may call a workload; undefined if that is not known, which leaves its sidecar as it is. */
+  readonly policyOf: (workload: Workload) => InboundPolicy | undefined;
 }
 
 /** A service while its ports are gathered. */
@@ -17,6 +26,7 @@ interface Draft {
   readonly namespace: string;
   /** By number. */
   readonly ports: Map<number, ServicePort>;
+  readonly addresses: Set<string>;
 }
 
 /**
@@ -26,8 +36,12 @@ interface Draft {
  *
  * @param workloads the most recently changed last
  */
-export function buildMesh(files: readonly MeshFile[], workloads: readonly Workload[]): BuiltMesh {
-  const builder = new Builder();
+export function buildMesh(
+  files: readonly MeshFile[],
+  workloads: readonly Workload[],
+  settings: MeshSettings,
+): BuiltMesh {
+  const builder = new Builder(settings);
   for (const file of files) {
     for (const service of file.services) {
       for (const port of service.ports) builder.addPort(service.name, file.namespace, port, file.file);
@@ -35,8 +49,11 @@ export function buildMesh(files: readonly MeshFile[], workloads: readonly Worklo
   }
   const byName = workloads.toSorted((a, b) => compare(a.namespace, b.namespace) || compare(a.name, b.name));
   for (const workload of byName) {
-    for (const port of workload.ports)
+    for (const port of workload.ports) {
       builder.addPort(port.service, workload.namespace, port, `workload ${workload.name}`);
+      builder.addAddresses(port.service, workload.namespace, port.serviceAddresses ?? []);
+    }
+    builder.addPolicy(workload);
   }
   for (const workload of workloads) {
     for (const port of workload.ports) builder.addEndpoint(workload, port);
@@ -47,13 +64,19 @@ export function buildMesh(files: readonly MeshFile[], workloads: readonly Worklo
 class Builder {
   readonly #services = new Map<string, Draft>();
   readonly #endpoints = new Map<PortKey, Map<string, Endpoint>>();
+  readonly #policies = new Map<WorkloadKey, InboundPolicy>();
   readonly #warnings: string[] = [];
+  readonly #settings: MeshSettings;
+
+  constructor(settings: MeshSettings) {
+    this.#settings = settings;
+  }
 
   addPort(name: string, namespace: string, port: ServicePort, origin: string): void {
     const key = `${name}.${namespace}`;
     let draft = this.#services.get(key);
     if (draft === undefined) {
-      draft = { name, namespace, ports: new Map() };
+      draft = { name, namespace, ports: new Map(), addresses: new Set() };
       this.#services.set(key, draft);
     }
     const known = draft.ports.get(port.port);
@@ -72,6 +95,16 @@ class Builder {
     draft.ports.set(port.port, { name: unique, port: port.port, protocol: port.protocol });
   }
 
+  /** Of a service that has a port already. */
+  addAddresses(name: string, namespace: string, addresses: readonly string[]): void {
+    for (const address of addresses) this.#services.get(`${name}.${namespace}`)?.addresses.add(address);
+  }
+
+  addPolicy(workload: Workload): void {
+    const policy = this.#settings.policyOf(workload);
+    if (policy !== undefined) this.#policies.set(workloadKey(workload), policy);
+  }
+
   addEndpoint(workload: Workload, port: WorkloadPort): void {
     const key = portKey({ name: port.service, namespace: workload.namespace }, port.port);
     let endpoints = this.#endpoints.get(key);
@@ -88,7 +121,7 @@ class Builder {
       health: workload.health,
       labels: workload.labels,
       meshed: port.meshed,
-      identity: "",
+      identity: port.meshed ? this.#identity(workload) : "",
     };
     const address = endpointKey(endpoint);
     const before = endpoints.get(address);
@@ -101,7 +134,12 @@ class Builder {
 
   finish(): BuiltMesh {
     const services: Service[] = [...this.#services.values()]
-      .map(({ name, namespace, ports }) => ({ name, namespace, ports: [...ports.values()] }))
+      .map(({ name, namespace, ports, addresses }) => ({
+        name,
+        namespace,
+        ports: [...ports.values()],
+        ...(addresses.size > 0 && { addresses: [...addresses].sort(compare) }),
+      }))
       .sort((a, b) => compare(a.namespace, b.namespace) || compare(a.name, b.name));
     const endpoints = new Map<PortKey, readonly Endpoint[]>(
       [...this.#endpoints]
@@ -113,7 +151,20 @@ class Builder {
           ),
         ]),
     );
-    return { mesh: { services, endpoints, routes: new Map(), policies: new Map() }, warnings: this.#warnings };
+    const mesh: Mesh = {
+      services,
+      endpoints,
+      routes: new Map(),
+      policies: new Map(),
+      inboundPolicies: this.#policies,
+    };
+    return { mesh, warnings: this.#warnings };
+  }
+
+  #identity({ namespace, serviceAccount }: Workload): string {
+    return serviceAccount === ""
+      ? ""
+      : spiffeId({ trustDomain: this.#settings.trustDomain, namespace, serviceAccount });
   }
 }
 

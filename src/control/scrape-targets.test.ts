@@ -24,10 +24,16 @@ describe("scrapeTargets", () => {
     );
   });
 
-  it("leaves out who has no sidecar or no service", () => {
+  it("leaves out who has no sidecar, but not who has no service", () => {
     const keyboard = { workload: "keyboard", namespace: "default", service: "", admin: "127.0.0.1:4191" };
     const grpcClient = { workload: "", namespace: "", service: "", admin: "" };
     const registrations = [registration("a", {}), registration("b", { admin: "127.0.0.1:1", ports: [] })];
-    assert.deepEqual(scrapeTargets([keyboard, grpcClient], registrations), []);
+    assert.deepEqual(
+      scrapeTargets([keyboard, grpcClient], registrations).map(({ workload, service }) => [workload, service]),
+      [
+        ["b", ""],
+        ["keyboard", ""],
+      ],
+    );
   });
 });

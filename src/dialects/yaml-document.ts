@@ -1,17 +1,30 @@
 /**
- * One YAML document as plain values, with the place of every value in the text.
+ * YAML as plain values, with the place of every value in the text: one document, or a stream of them. JSON is YAML.
  *
- * Stricter than YAML where leniency hides mistakes: one document, text keys, no duplicate keys, no unknown tags, no
+ * Stricter than YAML where leniency hides mistakes: text keys, no duplicate keys, no unknown tags, no
  * merge keys, and aliases only as far as the whole stays small.
  */
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type ErrorCode, type YAMLError } from "yaml";
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseAllDocuments,
+  parseDocument,
+  type Document,
+  type ErrorCode,
+  type YAMLError,
+} from "yaml";
 
 import type { Diagnostic } from "./diagnostic.ts";
 
-/** Bytes of a document. */
+/** Bytes of a file. */
 export const YAML_BYTES_MAX = 1024 * 1024;
-/** Values in a document once its aliases are expanded. */
+/** Values in a file once its aliases are expanded. */
 export const YAML_VALUES_MAX = 200_000;
+/** Documents in one stream. */
+export const YAML_DOCUMENTS_MAX = 1_000;
 /** Mappings and lists within each other. */
 export const YAML_DEPTH_MAX = 64;
 /** Syntax errors that are reported; those after them mostly follow from the first. */
@@ -41,22 +54,48 @@ export interface YamlDocument {
   source(path: YamlPath): string | undefined;
 }
 
-/** Reads text as YAML. Never throws: what is wrong with it is in `diagnostics`. */
+/** Of every document here: duplicate keys are found by the reader, for the library compares every key with every other. */
+const OPTIONS = { prettyErrors: false, uniqueKeys: false, strict: true } as const;
+
+/** Reads text as one YAML document. Never throws: what is wrong with it is in `diagnostics`. */
 export function parseYaml(text: string, file: string): YamlDocument {
-  const bytes = Buffer.byteLength(text);
   const lines = new LineCounter();
-  const reader = new Reader(file, lines);
-  if (bytes > YAML_BYTES_MAX) {
-    reader.report(
-      0,
-      [],
-      `the file has ${bytes} bytes; at most ${YAML_BYTES_MAX} are read`,
-      "split it into several files",
-    );
-    return reader.finish(undefined);
+  const reader = new Reader(file, lines, { values: 0 });
+  if (reader.reportSize(text)) return reader.finish(undefined);
+  return readDocument(parseDocument(text, { ...OPTIONS, lineCounter: lines }), reader);
+}
+
+/**
+ * Reads text as a stream of documents, at most {@link YAML_DOCUMENTS_MAX}; empty ones are left out. Never throws: what is
+ * wrong is in the `diagnostics` of a document, which then has no value.
+ */
+export function parseYamlStream(text: string, file: string): readonly YamlDocument[] {
+  const lines = new LineCounter();
+  const budget = { values: 0 };
+  const whole = new Reader(file, lines, budget);
+  if (whole.reportSize(text)) return [whole.finish(undefined)];
+  const parsed = parseAllDocuments(text, { ...OPTIONS, lineCounter: lines });
+  if ("empty" in parsed) {
+    for (const error of [...parsed.errors, ...parsed.warnings].slice(0, SYNTAX_ERRORS_MAX)) whole.reportSyntax(error);
+    return whole.diagnostics.length === 0 ? [] : [whole.finish(undefined)];
   }
-  // Duplicate keys are found by the reader: the library compares every key with every other.
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false, strict: true });
+  const documents = parsed.filter(
+    ({ contents, errors, warnings }) => !isEmpty(contents) || errors.length + warnings.length > 0,
+  );
+  const surplus = documents[YAML_DOCUMENTS_MAX];
+  if (surplus !== undefined) {
+    const message = `the file has more than ${YAML_DOCUMENTS_MAX} documents, which are not read`;
+    whole.report(surplus.range[0], [], message, "split it into several files");
+    return [whole.finish(undefined)];
+  }
+  return documents.map((document) => readDocument(document, new Reader(file, lines, budget)));
+}
+
+function isEmpty(contents: unknown): boolean {
+  return contents === null || (isScalar(contents) && contents.value === null && (contents.source ?? "") === "");
+}
+
+function readDocument(document: Document.Parsed | Document, reader: Reader): YamlDocument {
   const errors = [...document.errors, ...document.warnings];
   // The library's own limit of nesting; it leaves an unclosed bracket per level behind.
   const exhausted = errors.find(({ code }) => code === "RESOURCE_EXHAUSTION");
@@ -76,11 +115,22 @@ class Reader {
   readonly #open = new Set<unknown>();
   /** The alias in the text that is being expanded, if any. */
   #alias: { offset: number; path: YamlPath } | undefined;
-  #values = 0;
+  /** Shared by the documents of one file. */
+  readonly #budget: { values: number };
 
-  constructor(file: string, lines: LineCounter) {
+  constructor(file: string, lines: LineCounter, budget: { values: number }) {
     this.#file = file;
     this.#lines = lines;
+    this.#budget = budget;
+  }
+
+  /** @returns whether the text is too large to be read */
+  reportSize(text: string): boolean {
+    const bytes = Buffer.byteLength(text);
+    if (bytes <= YAML_BYTES_MAX) return false;
+    const message = `the file has ${bytes} bytes; at most ${YAML_BYTES_MAX} are read`;
+    this.report(0, [], message, "split it into several files");
+    return true;
   }
 
   report(offset: number, path: YamlPath, message: string, hint = ""): void {
@@ -104,8 +154,8 @@ class Reader {
 
   /** The plain value of a node. After too many values it only counts. */
   read(node: unknown, path: YamlPath, key?: number): unknown {
-    if (++this.#values > YAML_VALUES_MAX) {
-      if (this.#values === YAML_VALUES_MAX + 1) this.#reportTooManyValues(startOf(node) ?? key ?? 0, path);
+    if (++this.#budget.values > YAML_VALUES_MAX) {
+      if (this.#budget.values === YAML_VALUES_MAX + 1) this.#reportTooManyValues(startOf(node) ?? key ?? 0, path);
       return undefined;
     }
     if (isAlias(node)) return this.#readAlias(node.source, node.range?.[0] ?? 0, path, key);
@@ -130,7 +180,7 @@ class Reader {
   #reportTooManyValues(offset: number, path: YamlPath): void {
     const at = this.#alias ?? { offset, path };
     const hint = this.#alias === undefined ? "" : "aliases that repeat aliases grow without bound";
-    this.report(at.offset, at.path, `the document expands to more than ${YAML_VALUES_MAX} values`, hint);
+    this.report(at.offset, at.path, `the file expands to more than ${YAML_VALUES_MAX} values`, hint);
   }
 
   #readMap(items: readonly { key: unknown; value: unknown }[], path: YamlPath): Record<string, unknown> {
@@ -184,7 +234,9 @@ class Reader {
       if (place === undefined) continue;
       // What is missing is shown at the key of what it is missing from.
       const preferKey = what === "key" || length < path.length;
-      return this.#at((preferKey ? (place.key ?? place.value) : (place.value ?? place.key)) ?? 0);
+      const offset = preferKey ? (place.key ?? place.value) : (place.value ?? place.key);
+      // An empty entry of a list has neither.
+      if (offset !== undefined) return this.#at(offset);
     }
     return this.#at(0);
   }

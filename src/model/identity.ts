@@ -16,6 +16,11 @@ export interface WorkloadIdentity {
   readonly serviceAccount: string;
 }
 
+/** Whether it may be one: a DNS subdomain name, as Kubernetes has them (RFC 1123). */
+export function isServiceAccount(text: string): boolean {
+  return text.length <= 253 && /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(text);
+}
+
 /** "spiffe://cluster.local/ns/shop/sa/price" */
 export function spiffeId({ trustDomain, namespace, serviceAccount }: WorkloadIdentity): string {
   return `spiffe://${trustDomain}/ns/${namespace}/sa/${serviceAccount}`;

@@ -65,7 +65,8 @@ export interface Network {
 
 /**
  * What a condition looks at. Those of `http` exist only in requests: in a byte stream a condition on one of them holds in
- * rules that deny and does not hold in others (Istio's "secure by default").
+ * rules that deny or ask others and does not hold in the rest (Istio's "secure by default"). The same goes for whatever
+ * cannot be known of a call.
  */
 export type Condition =
   /** The peer has proved an identity of the mesh (true), or has not (false). */
@@ -235,3 +236,8 @@ export const openPolicy: InboundPolicy = {
   jwt: [],
   providers: [],
 };
+
+/** What a port takes. @param port of the service, as callers say it */
+export function tlsModeOf({ tls, tlsByPort }: InboundPolicy, port: number): TlsMode {
+  return (tlsByPort.find((one) => one.port === port) ?? tls).mode;
+}

@@ -45,6 +45,8 @@ export interface Service {
   readonly namespace: string;
   /** At least one; the first one is meant when a caller names no port. */
   readonly ports: readonly ServicePort[];
+  /** Virtual addresses, IP literals: who connects to one of them at one of the ports means the service. */
+  readonly addresses?: readonly string[];
 }
 
 /** One port of one service, the unit that routes, backends and endpoints hang on: "price.shop:80". */

@@ -106,6 +106,16 @@ export class Connection {
     return this.#socket.remotePort ?? 0;
   }
 
+  /** Where the peer has connected to; "" as {@link remoteAddress} is. */
+  get localAddress(): string {
+    return this.#socket.localAddress ?? "";
+  }
+
+  /** The number by which the system knows the socket; -1 once it is closed. */
+  get descriptor(): number {
+    return (this.#socket as HandledSocket)._handle?.fd ?? -1;
+  }
+
   /** Bytes accepted by `write` that the kernel has not taken yet. */
   get unsentBytes(): number {
     return this.#used + this.#unsentBytes;
@@ -453,6 +463,8 @@ function onreadOf(connection: () => Connection | undefined): net.OnReadOpts {
     },
   };
 }
+/** A socket with its undocumented handle: Node has no other way to its descriptor. */
+type HandledSocket = net.Socket & { readonly _handle?: { readonly fd?: number } | null };
 
 /** A socket with the undocumented handle that `net.Server` accepted it with, typed as what the constructor takes. */
 type AcceptedSocket = net.Socket & { readonly _handle: net.BoundSocket };

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { get } from "node:http";
 import { after, before, describe, it } from "node:test";
 
 import type { LogLevel } from "../telemetry/log.ts";
@@ -59,15 +60,19 @@ describe("the admin listener", () => {
 
   it("shows its own variables only", async () => {
     process.env.HEDDLE_TEST_SHOWN = "yes";
+    process.env.HEDDLE_JOIN_TOKEN = "secret";
     process.env.SECRET_OF_THE_APPLICATION = "no";
     const all = (await (await fetch(`${base}/env.json`)).json()) as Record<string, string>;
     assert.equal(all.HEDDLE_TEST_SHOWN, "yes");
     assert.ok(!("SECRET_OF_THE_APPLICATION" in all));
+    assert.ok(!("HEDDLE_JOIN_TOKEN" in all));
+    assert.deepEqual(await (await fetch(`${base}/env.json?HEDDLE_JOIN_TOKEN`)).json(), {});
     assert.deepEqual(await (await fetch(`${base}/env.json?HEDDLE_TEST_SHOWN&SECRET_OF_THE_APPLICATION`)).json(), {
       HEDDLE_TEST_SHOWN: "yes",
     });
     assert.equal((await fetch(`${base}/env.json?A=b`)).status, 400);
     delete process.env.HEDDLE_TEST_SHOWN;
+    delete process.env.HEDDLE_JOIN_TOKEN;
     delete process.env.SECRET_OF_THE_APPLICATION;
   });
 
@@ -77,6 +82,21 @@ describe("the admin listener", () => {
     assert.equal((await fetch(`${base}/proxy-log-level`, { method: "PUT", body: "error", headers })).status, 403);
     assert.equal(shutdowns, 0);
     assert.equal(level, "info");
+  });
+
+  it("shows nothing to a web page that has pointed a name of its own at this host", async () => {
+    const ask = (host: string): Promise<number> =>
+      new Promise((resolve, reject) => {
+        const { port } = admin.address;
+        get({ host: "127.0.0.1", port, path: "/env.json", agent: false, headers: { host } }, (response) => {
+          response.resume();
+          resolve(response.statusCode ?? 0);
+        }).on("error", reject);
+      });
+    assert.equal(await ask("evil.example"), 403);
+    assert.equal(await ask(`evil.example:${admin.address.port}`), 403);
+    assert.equal(await ask(`localhost:${admin.address.port}`), 200);
+    assert.equal(await ask("127.0.0.1"), 200);
   });
 
   it("changes the log level, and refuses one that does not exist", async () => {

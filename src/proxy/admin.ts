@@ -7,6 +7,7 @@ import net from "node:net";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 
+import { isAllowedHost } from "../protocol/host-check.ts";
 import { LOG_LEVELS, type LogLevel } from "../telemetry/log.ts";
 import type { SocketAddress } from "./config.ts";
 import { listenError } from "./listener.ts";
@@ -14,8 +15,8 @@ import { listenError } from "./listener.ts";
 /** Bytes of a request body: a log level. */
 const BODY_BYTES_MAX = 256;
 
-/** Only our own variables are shown: an application's environment is full of secrets. */
-const SHOWN_VARIABLES = /^HEDDLE_/;
+/** Only our own variables are shown: an application's environment is full of secrets. So is one of ours. */
+const SHOWN_VARIABLES = /^HEDDLE_(?!JOIN_TOKEN$)/;
 
 export interface AdminContext {
   readonly address: SocketAddress;
@@ -65,6 +66,10 @@ export class Admin {
   }
 
   async #handle(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+    if (isRebound(request)) {
+      reply(response, 403, `these pages are not served under the name "${request.headers.host}"\n`);
+      return;
+    }
     const url = new URL(request.url ?? "/", "http://admin");
     const allowed = METHODS[url.pathname];
     if (allowed === undefined) {
@@ -171,10 +176,22 @@ function environment(url: URL, response: http.ServerResponse): void {
 /** A web page in a browser on this host comes from the loopback, too, but with an Origin. */
 function fromLoopback(request: http.IncomingMessage, response: http.ServerResponse): boolean {
   const address = request.socket.remoteAddress ?? "";
-  if (request.headers.origin === undefined && LOOPBACK.check(address, net.isIPv6(address) ? "ipv6" : "ipv4"))
-    return true;
+  if (request.headers.origin === undefined && isLoopback(address)) return true;
   reply(response, 403, "only from this host\n");
   return false;
+}
+
+/**
+ * A web page that has pointed a name of its own at this host. Who comes by another address than loopback, which is open
+ * only where somebody wants it, may use any name: Prometheus knows its targets by name.
+ */
+function isRebound({ headers: { host }, socket: { localAddress } }: http.IncomingMessage): boolean {
+  const local = localAddress ?? "";
+  return host !== undefined && isLoopback(local) && !isAllowedHost(host, local);
+}
+
+function isLoopback(address: string): boolean {
+  return LOOPBACK.check(address, net.isIPv6(address) ? "ipv6" : "ipv4");
 }
 
 const LOOPBACK = new net.BlockList();

@@ -43,6 +43,8 @@ export function answerFailure(
   }
   const body = Buffer.from(failureText(speaker, failure, detail, requestId));
   headers.push("content-type", "text/plain; charset=utf-8", "content-length", String(body.length));
+  // RFC 9110 §11.6.1, RFC 6750 §3.
+  if (failure.status === 401) headers.push("www-authenticate", 'Bearer error="invalid_token"');
   const bodiless = request.method === "HEAD";
   stream.sendHead({ status: failure.status, reason: "", headers, upgrade: "" }, bodiless);
   if (!bodiless) stream.sendData(body, true);

@@ -9,6 +9,8 @@ export interface TrafficAddresses {
   /** In the order of the configuration. */
   readonly upstreams: readonly SocketAddress[];
   readonly inbound: readonly SocketAddress[];
+  /** What is redirected. */
+  readonly captured?: { readonly inbound: SocketAddress; readonly outbound: SocketAddress } | undefined;
 }
 
 export interface Carrier {

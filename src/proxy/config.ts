@@ -29,6 +29,30 @@ export interface UpstreamConfig {
   readonly authority: string;
 }
 
+/** A port of the application that callers reach by its own number: their packets are redirected to us. */
+export interface CapturedPort extends Omit<InboundConfig, "listen"> {
+  /** The port that they were going to, 1 to 65535. */
+  readonly appPort: number;
+}
+
+/** Where firewall rules (`heddle init`) redirect the connections of this workload. An address like "::" takes IPv4, too. */
+export interface CaptureConfig {
+  /** What comes from others. Linkerd: port 4143. */
+  readonly inbound: SocketAddress;
+  /** What the application connects to. Linkerd: port 4140. */
+  readonly outbound: SocketAddress;
+  /** What is known of the application's ports; of others the protocol is detected. */
+  readonly ports: readonly CapturedPort[];
+}
+
+/** By what a sidecar proves who it is. */
+export interface IdentityConfig {
+  readonly trustDomain: string;
+  readonly serviceAccount: string;
+  /** Good once, for its first certificate. A secret: "" in a worker thread, which has no use for it. */
+  readonly joinToken: string;
+}
+
 export interface ProxyConfig {
   /** The workload's name, unique within its namespace: "price-1". */
   readonly workload: string;
@@ -37,10 +61,14 @@ export interface ProxyConfig {
   readonly service: string;
   /** The control plane's xDS address; undefined: the proxy knows no services. */
   readonly control: SocketAddress | undefined;
+  /** undefined: it has no certificate, and proves nothing. */
+  readonly identity?: IdentityConfig | undefined;
   /** The listener that routes by Host; undefined for none. */
   readonly outbound: SocketAddress | undefined;
   readonly upstreams: readonly UpstreamConfig[];
   readonly inbound: readonly InboundConfig[];
+  /** undefined: nothing is redirected to it. */
+  readonly capture?: CaptureConfig | undefined;
   readonly admin: SocketAddress;
   /** Threads that carry the traffic, 1 to 64. */
   readonly workers: number;

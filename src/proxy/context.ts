@@ -1,7 +1,6 @@
 /** What all parts of one sidecar share, and how a backend is put together from it. */
 import type { BackendPolicy } from "../model/backend-policy.ts";
 import { type Endpoint, endpointKey } from "../model/endpoint.ts";
-import type { TlsMode } from "../model/inbound-policy.ts";
 import type { PortProtocol } from "../model/service.ts";
 import type { Clock } from "../net/clock.ts";
 import { connect } from "../net/connection.ts";
@@ -17,6 +16,7 @@ import { Backend } from "./backend.ts";
 import type { ProxyConfig } from "./config.ts";
 import { BalancedEndpoint, type Dial } from "./endpoint.ts";
 import type { Direction, ProxyMetrics, TcpMeter } from "./metrics.ts";
+import { openPolicySource, type PolicySource } from "./policy-source.ts";
 import { ConnectionPool, HTTP1_CONNECTIONS_MAX, HTTP2_CONNECTIONS_MAX } from "./pool/connection-pool.ts";
 import { serverLabels } from "./tls/labels.ts";
 import type { MeshTls } from "./tls/mesh-tls.ts";
@@ -55,8 +55,6 @@ export interface BackendOptions {
 /** What a sidecar with an identity has beside its configuration. */
 export interface MeshSecurity {
   readonly tls: MeshTls;
-  /** What a port takes, by the policy in force: the port of the service, as callers say it. */
-  readonly tlsMode: (port: number) => TlsMode;
 }
 
 export class ProxyContext {
@@ -66,6 +64,8 @@ export class ProxyContext {
   readonly random: () => number;
   readonly metrics: ProxyMetrics;
   readonly logger: Logger;
+  /** Who may call. */
+  readonly policy: PolicySource;
   /** undefined: it has no identity, and speaks to everybody in plain. */
   readonly security: MeshSecurity | undefined;
 
@@ -75,6 +75,7 @@ export class ProxyContext {
     random: () => number,
     metrics: ProxyMetrics,
     logger: Logger,
+    policy: PolicySource = openPolicySource,
     security?: MeshSecurity,
   ) {
     this.config = config;
@@ -82,6 +83,7 @@ export class ProxyContext {
     this.random = random;
     this.metrics = metrics;
     this.logger = logger;
+    this.policy = policy;
     this.security = security;
   }
 

@@ -27,6 +27,7 @@ const RESOURCE_EXHAUSTED = 8;
 const UNIMPLEMENTED = 12;
 const INTERNAL = 13;
 const UNAVAILABLE = 14;
+const UNAUTHENTICATED = 16;
 
 export const failures = {
   unknownService: {
@@ -155,6 +156,56 @@ export const failures = {
     advice:
       "The gRPC caller said with grpc-timeout how long it waits, and that was too short for the service, or for the queues " +
       "before it: time spent waiting for an endpoint counts. Look at the service's latency in `heddle stat`.",
+  },
+  forbidden: {
+    code: "HED1015",
+    kind: "forbidden",
+    status: 403,
+    grpcStatus: PERMISSION_DENIED,
+    summary: "The policy of the service does not allow this call.",
+    advice:
+      "The sidecar of the service judged who calls, and what, and a rule or a default refused it. Its log names the rule " +
+      "with file and line, the caller, and the `heddle authz explain` command that says what would change it.",
+  },
+  invalidToken: {
+    code: "HED1016",
+    kind: "invalid_token",
+    status: 401,
+    grpcStatus: UNAUTHENTICATED,
+    summary: "The token that came with the request is not valid.",
+    advice:
+      "A RequestAuthentication of the service asks for valid tokens where there are any. The body says what is wrong: " +
+      "issuer, audience, signature, time, size, or that the keys to verify it with cannot be had.",
+  },
+  rateLimited: {
+    code: "HED1017",
+    kind: "rate_limited",
+    status: 429,
+    grpcStatus: RESOURCE_EXHAUSTED,
+    summary: "There are more requests than the service takes.",
+    advice:
+      "A rate limit of the service was reached, by all callers together or by this one. Send less, or raise the limit in " +
+      "the HTTPLocalRateLimitPolicy that the body names.",
+  },
+  externalDenied: {
+    code: "HED1018",
+    kind: "external_denied",
+    status: 403,
+    grpcStatus: PERMISSION_DENIED,
+    summary: "The external authorizer of the service does not allow this call.",
+    advice:
+      "A rule of the service asks an authorizer (Envoy's ext_authz protocol), and that said no. The status, the fields and " +
+      "the body of the answer may be of its making; its own log knows why.",
+  },
+  authorizerUnavailable: {
+    code: "HED1019",
+    kind: "authorizer_unavailable",
+    status: 403,
+    grpcStatus: PERMISSION_DENIED,
+    summary: "The external authorizer of the service could not be asked.",
+    advice:
+      "A rule of the service asks an authorizer, which did not answer properly or in time, and without its consent nothing " +
+      "passes. Is it running at the address of its provider? The sidecar's log says what went wrong.",
   },
 } as const satisfies Record<string, Failure>;
 

@@ -28,6 +28,16 @@ export interface HttpContext {
   readonly clock: Clock;
   /** Where requests go. */
   readonly service: HttpService;
+  /** Who may send them; undefined: everybody, always. */
+  readonly guard?: HttpGuard;
+}
+
+/** What stands before a service and judges requests by the connection that they come by. */
+export interface HttpGuard {
+  /** Nothing is judged at the moment. */
+  readonly open: boolean;
+  /** The service as it is to be had by this connection. */
+  serviceFor(connection: Connection): HttpService;
 }
 
 /** Serves HTTP on a connection; the caller feeds what was read already and resumes it. */
@@ -48,6 +58,8 @@ class HttpHandler implements ServerHandler, Hop {
   readonly #context: HttpContext;
   readonly #connection: Connection;
   readonly #done: () => void;
+  /** Made when it is first needed. */
+  #guarded: HttpService | undefined;
 
   constructor(context: HttpContext, connection: Connection, done: () => void) {
     this.#context = context;
@@ -56,7 +68,10 @@ class HttpHandler implements ServerHandler, Hop {
   }
 
   onRequest(stream: ServerStream, head: RequestHead, end: boolean): void {
-    forward(stream, head, end, this.#context.service, this);
+    const { service, guard } = this.#context;
+    // A tunnel may outlive the policy that it began under.
+    const direct = guard === undefined || (guard.open && head.upgrade === "");
+    forward(stream, head, end, direct ? service : (this.#guarded ??= guard.serviceFor(this.#connection)), this);
   }
 
   onFault(fault: ProtocolFault): { readonly head: ResponseHead; readonly body: string } {

@@ -5,10 +5,11 @@
 import type { BackendPolicy } from "../model/backend-policy.ts";
 import type { Endpoint } from "../model/endpoint.ts";
 import type { Connection } from "../net/connection.ts";
+import { Guard } from "./authz/guard.ts";
 import type { Backend } from "./backend.ts";
-import type { InboundConfig } from "./config.ts";
+import type { InboundConfig, SocketAddress } from "./config.ts";
 import { type ProxyContext, targetLabels } from "./context.ts";
-import { Listener, type Session } from "./listener.ts";
+import { Listener, type ListenerOptions, type Session } from "./listener.ts";
 import { serveDetected, type TlsDoor } from "./serve.ts";
 import { type Caller, Callers } from "./tls/callers.ts";
 import { type Entrance, EnteringSession } from "./tls/entering.ts";
@@ -24,17 +25,37 @@ export const INBOUND_POLICY: BackendPolicy = {
   failfastTimeoutMs: 1_000,
 };
 
-export interface Inbound {
+/** One port of the application, however its callers come in. */
+export interface InboundPort {
+  readonly backend: Backend;
+  readonly guard: Guard;
+  readonly serve: ListenerOptions["serve"];
+}
+
+export interface Inbound extends InboundPort {
   readonly config: InboundConfig;
   readonly listener: Listener;
-  readonly backend: Backend;
 }
 
 const NOTHING = Buffer.alloc(0);
 
 /** Opens one inbound listener. @throws ListenError */
 export async function openInbound(config: InboundConfig, context: ProxyContext): Promise<Inbound> {
-  const { metrics } = context;
+  const port = inboundPort(config, context);
+  const listener = await Listener.open({ ...inboundListener(config.listen, context), serve: port.serve });
+  return { config, listener, ...port };
+}
+
+/** Options of every listener that the mesh calls. */
+export function inboundListener(address: SocketAddress, { config, metrics }: ProxyContext) {
+  return {
+    address,
+    shared: config.workers > 1,
+    onOverflow: () => metrics.tcpErrors.inbound.labels({ direction: "inbound", error: "overflow" }).inc(),
+  };
+}
+
+export function inboundPort(config: Omit<InboundConfig, "listen">, context: ProxyContext): InboundPort {
   const { target } = config;
   const where = "path" in target ? target.path : `${target.host}:${target.port}`;
   const application: Endpoint = {
@@ -56,7 +77,8 @@ export async function openInbound(config: InboundConfig, context: ProxyContext):
     labels: () => ({}),
   });
   backend.update(INBOUND_POLICY, [application]);
-  const callers = new Callers({ context, backend, target: targetLabels("inbound", application) });
+  const guard = new Guard(config, context);
+  const callers = new Callers({ context, backend, guard, target: targetLabels("inbound", application) });
   const serve = (connection: Connection, caller: Caller, done: () => void, door?: TlsDoor): Session =>
     config.protocol === "opaque" && door === undefined
       ? caller.opaque.serve(connection, NOTHING, false, undefined, done)
@@ -72,23 +94,21 @@ export async function openInbound(config: InboundConfig, context: ProxyContext):
   const inside = (connection: Connection, done: () => void): Session =>
     serve(connection, callers.enter(connection), done);
   const door = tlsDoor(config, context, callers, inside);
-  const listener = await Listener.open({
-    address: config.listen,
-    shared: context.config.workers > 1,
-    onOverflow: () => metrics.tcpErrors.inbound.labels({ direction: "inbound", error: "overflow" }).inc(),
+  return {
+    backend,
+    guard,
     serve: (connection, done) => {
-      const mode = context.security?.tlsMode(config.port) ?? "disable";
+      const mode = context.security === undefined ? "disable" : guard.tlsMode;
       if (mode !== "disable") return serve(connection, callers.plain, done, door?.[mode]);
       callers.unproved.meter.track(connection);
       return serve(connection, callers.unproved, done);
     },
-  });
-  return { config, listener, backend };
+  };
 }
 
 /** How the mesh comes in by TLS, by what the policy wants; undefined if this sidecar has no identity. */
 function tlsDoor(
-  config: InboundConfig,
+  config: Omit<InboundConfig, "listen">,
   context: ProxyContext,
   callers: Callers,
   inside: Entrance["serve"],

@@ -38,6 +38,27 @@ const TLS = ["tls", "no_tls_reason", "client_id", "server_id"];
 const REQUEST = ["direction", "authority", ...TARGET, ...TLS, ...DST];
 const TCP = ["direction", "peer", "authority", ...TARGET, ...TLS, ...DST];
 
+/** Linkerd's: the document about the port, and the one that decided. */
+const SRV = ["srv_group", "srv_kind", "srv_name", "srv_port"];
+const AUTHZ = [...SRV, "authz_group", "authz_kind", "authz_name", "tls", "no_tls_reason", "client_id"];
+const RATE_LIMIT = [
+  ...SRV,
+  "ratelimit_group",
+  "ratelimit_kind",
+  "ratelimit_name",
+  "scope",
+  "tls",
+  "no_tls_reason",
+  "client_id",
+];
+
+/** What became of calls by the policy. */
+export interface AuthzFamilies {
+  readonly allowed: Family<Counter>;
+  readonly denied: Family<Counter>;
+  readonly audited: Family<Counter>;
+}
+
 export class ProxyMetrics {
   readonly registry: MetricsRegistry;
   readonly requests: Family<Counter>;
@@ -54,6 +75,10 @@ export class ProxyMetrics {
   readonly retries: Counter;
   readonly balancerEndpoints: Family<Gauge>;
   readonly queueLength: Family<Gauge>;
+  readonly authz: { readonly http: AuthzFamilies; readonly tcp: AuthzFamilies };
+  /** Byte streams and tunnels that were cut because the policy has changed. */
+  readonly authzTerminated: Family<Counter>;
+  readonly rateLimited: Family<Counter>;
   readonly #tcpOpen: Family<Counter>;
   readonly #tcpOpenNow: Family<Gauge>;
   readonly #tcpClose: Family<Counter>;
@@ -138,6 +163,28 @@ export class ProxyMetrics {
       name: "outbound_http_balancer_queue_length",
       help: "Requests waiting for an endpoint.",
       labelNames: ["direction", "backend"],
+    });
+    const authz = (name: string, help: string): Family<Counter> => registry.counter({ name, help, labelNames: AUTHZ });
+    this.authz = {
+      http: {
+        allowed: authz("inbound_http_authz_allow_total", "Requests that a policy let pass."),
+        denied: authz("inbound_http_authz_deny_total", "Requests that a policy refused."),
+        audited: authz("inbound_http_authz_audit_total", "Requests that a rule marked, or would have refused."),
+      },
+      tcp: {
+        allowed: authz("inbound_tcp_authz_allow_total", "Byte streams that a policy let pass."),
+        denied: authz("inbound_tcp_authz_deny_total", "Byte streams that a policy refused."),
+        audited: authz("inbound_tcp_authz_audit_total", "Byte streams that a rule marked, or would have refused."),
+      },
+    };
+    this.authzTerminated = authz(
+      "inbound_tcp_authz_terminate_total",
+      "Byte streams and tunnels cut because a changed policy refuses them.",
+    );
+    this.rateLimited = registry.counter({
+      name: "inbound_http_local_ratelimit_total",
+      help: "Requests refused because there were too many.",
+      labelNames: RATE_LIMIT,
     });
     const tcp = (name: string, help: string, labelNames = TCP): Family<Counter> =>
       registry.counter({ name, help, labelNames });

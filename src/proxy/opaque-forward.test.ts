@@ -121,10 +121,11 @@ describe("a byte stream", () => {
     const server = await rawServer(context, ({ socket }) => socket.pause().end());
     const { clock, opaque } = world(context, {}, server);
     let connected = false;
-    const ahead = opaque.dialAhead({ onConnected: () => (connected = true), onSpoke() {}, onFailed() {} });
+    const [client, near] = await connectedPair(context);
+    const owner = { onConnected: () => (connected = true), onSpoke() {}, onFailed() {} };
+    const ahead = opaque.dialAhead(owner, near);
     await until("there is a far side", () => connected);
     ahead?.connection?.write(Buffer.alloc(32 * 1024 * 1024));
-    const [client, near] = await connectedPair(context);
     let done = 0;
     opaque.serve(near, Buffer.alloc(0), false, ahead, () => done++);
     client.resume();
@@ -312,6 +313,7 @@ async function upstream(
         watcher.onView(view);
         return () => {};
       },
+      watchPolicy: () => () => {},
     },
   });
   const listener = await openUpstream({ authority: "db", listen: { host: "127.0.0.1", port: 0 } }, services, proxy);

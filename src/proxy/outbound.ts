@@ -1,11 +1,14 @@
 /**
- * The way out: what this workload sends into the mesh. Two doors: a listener that reads the name from Host or :authority
- * (as an HTTP proxy, or with the Host set by the caller), and one listener per explicit upstream, for any protocol.
+ * The way out: what this workload sends into the mesh. Three doors: a listener that reads the name from Host or :authority
+ * (as an HTTP proxy, or with the Host set by the caller); one listener per explicit upstream, for any protocol; and one for
+ * connections that firewall rules have redirected, which go where they were going.
  */
 import type { BackendView, ServiceView } from "../model/mesh.ts";
 import type { Connection } from "../net/connection.ts";
 import type { Backend } from "./backend.ts";
-import type { SocketAddress, UpstreamConfig } from "./config.ts";
+import { capturedAuthority } from "./capture/address-discovery.ts";
+import type { CapturedDestinations } from "./capture/destinations.ts";
+import type { CaptureConfig, SocketAddress, UpstreamConfig } from "./config.ts";
 import type { ProxyContext } from "./context.ts";
 import { failures } from "./failure.ts";
 import { GrpcDeadlines } from "./grpc-deadline.ts";
@@ -26,7 +29,8 @@ export function outboundBackend(service: ServiceView, view: BackendView, context
     direction: "outbound",
     policy: view.policy,
     protocol: service.port.protocol,
-    single: false,
+    // What is no service is one address, and never another.
+    single: service.name === "",
     labels: (endpoint) => ({
       authority: view.key,
       dst_service: service.name,
@@ -54,6 +58,23 @@ export function openUpstream(config: UpstreamConfig, services: Services, context
     context,
     (connection, done) => new UpstreamSession(connection, authority, services, context, http, done),
   );
+}
+
+/** What the rules of `heddle init` redirect to us. */
+export function openCaptured(
+  { outbound: address }: CaptureConfig,
+  destinations: CapturedDestinations,
+  services: Services,
+  context: ProxyContext,
+): Promise<Listener> {
+  const refused = refuseOpaque("loop", "outbound", context);
+  return open(address, context, (connection, done) => {
+    const destination = destinations.of(connection);
+    if (destination === undefined) return refused.serve(connection, NOTHING, false, undefined, done);
+    const authority = capturedAuthority(destination);
+    const http = httpContext(services, context, authority);
+    return new UpstreamSession(connection, authority, services, context, http, done);
+  });
 }
 
 function open(

@@ -2,6 +2,7 @@
 import type { Discovery } from "../model/discovery.ts";
 import { type Clock, systemClock } from "../net/clock.ts";
 import type { CredentialSource } from "../net/credentials.ts";
+import { compilePolicy } from "../policy/policy.ts";
 import { exposition, mergeSnapshots, staleSeries } from "../telemetry/exposition.ts";
 import { Logger, type LogLevel } from "../telemetry/log.ts";
 import { MetricsRegistry } from "../telemetry/metrics.ts";
@@ -9,13 +10,17 @@ import { XdsClient } from "../xds/client.ts";
 import { Admin } from "./admin.ts";
 import type { Carrier, TrafficAddresses } from "./carrier.ts";
 import type { ProxyConfig, SocketAddress } from "./config.ts";
+import type { IdentityClient } from "./identity/identity-client.ts";
 import { processMetrics } from "./metrics.ts";
+import { needsPolicy } from "./policy-source.ts";
 import type { TrafficIdentity } from "./traffic.ts";
 
 export interface RunningProxy {
   readonly addresses: TrafficAddresses & { readonly admin: SocketAddress };
   /** Resolves when somebody has asked for a shutdown at the admin listener. */
   readonly shutdownRequested: Promise<void>;
+  /** Resolves with the reason when the control plane gives it no certificate and never will: it should end. */
+  readonly identityRefused: Promise<string>;
   /** Connections being served, as far as that can be told. */
   connections(): Promise<number>;
   /** Stops accepting, finishes what has begun (at most `shutdownGraceMs`), then closes. Idempotent. */
@@ -28,20 +33,15 @@ export interface RunningProxy {
  * Starts a sidecar; resolves when all its listeners accept.
  *
  * @param clock not that of further workers, which have the machine's
- * @param credentials what it proves itself with; undefined: everything is spoken in plain
- * @param tlsMode see {@link TrafficIdentity}; workers are permissive
+ * @param credentials what it proves itself with, if they are not to be asked for as the configuration says
  * @throws ListenError if one of them cannot be opened; nothing stays open then
  */
 export async function startProxy(
   config: ProxyConfig,
   clock: Clock = systemClock,
   credentials?: CredentialSource,
-  tlsMode?: TrafficIdentity["tlsMode"],
 ): Promise<RunningProxy> {
-  const ticketSecret = new Uint8Array(32);
-  const identity = credentials === undefined ? undefined : { credentials, tlsMode, ticketSecret };
-  if (identity !== undefined) crypto.getRandomValues(ticketSecret);
-  const proxy = new Proxy(config, clock, identity);
+  const proxy = new Proxy(config, clock, credentials);
   try {
     await proxy.open();
   } catch (error) {
@@ -53,31 +53,40 @@ export async function startProxy(
 
 class Proxy implements RunningProxy {
   readonly shutdownRequested: Promise<void>;
+  readonly identityRefused: Promise<string>;
   readonly #config: ProxyConfig;
   readonly #clock: Clock;
   readonly #logger: Logger;
   /** What is true of the process, however many workers it has. */
   readonly #metrics = new MetricsRegistry();
   readonly #requestShutdown: () => void;
-  readonly #identity: TrafficIdentity | undefined;
+  readonly #refuseIdentity: (reason: string) => void;
+  /** Given by whoever starts it; else asked for. */
+  readonly #given: CredentialSource | undefined;
   #carrier: Carrier | undefined;
   #xds: XdsClient | undefined;
+  #identity: IdentityClient | undefined;
   #admin: Admin | undefined;
   /** The control plane has answered once; from then on its absence changes nothing. */
   #discovered = false;
+  /** Who may call is known, or nobody has to say it. */
+  #policyKnown = true;
   #accepting = false;
   #drained: Promise<void> | undefined;
   #closed = false;
 
-  constructor(config: ProxyConfig, clock: Clock, identity: TrafficIdentity | undefined) {
+  constructor(config: ProxyConfig, clock: Clock, given: CredentialSource | undefined) {
     this.#config = config;
-    this.#identity = identity;
+    this.#given = given;
     this.#clock = clock;
     this.#logger = new Logger({ level: config.logLevel, format: config.logFormat, sink: process.stderr });
     processMetrics(this.#metrics);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.shutdownRequested = promise;
     this.#requestShutdown = resolve;
+    const refusal = Promise.withResolvers<string>();
+    this.identityRefused = refusal.promise;
+    this.#refuseIdentity = refusal.resolve;
   }
 
   get addresses(): RunningProxy["addresses"] {
@@ -89,12 +98,13 @@ class Proxy implements RunningProxy {
     this.#admin = await Admin.open({
       address: this.#config.admin,
       expose: () => this.#expose(),
-      isReady: () => this.#accepting && this.#discovered,
+      isReady: () => this.#accepting && this.#discovered && this.#policyKnown && this.#certified,
       isLive: async () => (await this.#carrier?.isLive()) ?? true,
       logLevel: { get: () => logger.level, set: (level) => this.#setLogLevel(level) },
       onShutdown: this.#requestShutdown,
     });
-    this.#carrier = await this.#carry(this.#discovery(this.#admin.address));
+    const credentials = await this.#credentials();
+    this.#carrier = await this.#carry(this.#discovery(this.#admin.address), credentials);
     this.#accepting = true;
   }
 
@@ -113,6 +123,7 @@ class Proxy implements RunningProxy {
     this.#accepting = false;
     this.#carrier?.close();
     this.#xds?.close();
+    this.#identity?.close();
     this.#admin?.close();
   }
 
@@ -132,8 +143,11 @@ class Proxy implements RunningProxy {
   }
 
   /** The modules of what is not wanted are not loaded: the memory of an idle sidecar is counted. */
-  async #carry(discovery: Discovery): Promise<Carrier> {
-    const identity = this.#identity;
+  async #carry(discovery: Discovery, credentials: CredentialSource | undefined): Promise<Carrier> {
+    const identity: TrafficIdentity | undefined = credentials && {
+      credentials,
+      ticketSecret: crypto.getRandomValues(new Uint8Array(32)),
+    };
     const options = { config: this.#config, clock: this.#clock, logger: this.#logger, discovery, identity };
     if (this.#config.workers === 1) return (await import("./traffic.ts")).Traffic.open(options);
     return (await import("./workers/workers.ts")).Workers.open(options);
@@ -150,8 +164,29 @@ class Proxy implements RunningProxy {
     this.#carrier?.setLogLevel(level);
   }
 
+  /** It has a certificate, or is to have none. Once certified it stays ready: old connections work, and others come. */
+  get #certified(): boolean {
+    return this.#config.identity === undefined || this.#identity?.current !== undefined;
+  }
+
+  async #credentials(): Promise<CredentialSource | undefined> {
+    const { identity, control } = this.#config;
+    if (this.#given !== undefined || identity === undefined || control === undefined) return this.#given;
+    const { openIdentity } = await import("./identity/identity.ts");
+    this.#identity = openIdentity({
+      config: this.#config,
+      identity,
+      control,
+      clock: this.#clock,
+      logger: this.#logger,
+      metrics: this.#metrics,
+      onRefused: this.#refuseIdentity,
+    });
+    return this.#identity;
+  }
+
   #discovery(admin: SocketAddress): Discovery {
-    const { control, workload, namespace, service } = this.#config;
+    const { control, workload, namespace, service, inbound } = this.#config;
     if (control === undefined) {
       this.#discovered = true;
       return nothing;
@@ -162,8 +197,13 @@ class Proxy implements RunningProxy {
       logger: this.#logger,
       clock: this.#clock,
       random: Math.random,
+      checkPolicy: (policy) => inbound.forEach(({ port }) => compilePolicy(policy, port)),
     });
     this.#xds.onConnectionChange = (connected) => (this.#discovered ||= connected);
+    if (needsPolicy(this.#config)) {
+      this.#policyKnown = false;
+      this.#xds.watchPolicy(() => (this.#policyKnown = true));
+    }
     return this.#xds;
   }
 }
@@ -174,4 +214,5 @@ const nothing: Discovery = {
     watcher.onUnknown();
     return () => {};
   },
+  watchPolicy: () => () => {},
 };

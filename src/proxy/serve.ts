@@ -42,7 +42,7 @@ export interface OpaqueService {
    */
   serve(connection: Connection, first: Buffer, ended: boolean, ahead: FarSide | undefined, done: () => void): Session;
   /** Looks for a far side before it is known whether one is needed; undefined if there is none to be had. */
-  dialAhead(owner: FarSideOwner): FarSide | undefined;
+  dialAhead(owner: FarSideOwner, connection: Connection): FarSide | undefined;
 }
 
 /** Where the mesh comes in by TLS: what becomes of a connection that begins with it, or does not. */
@@ -169,7 +169,7 @@ class DetectingSession implements Session, FarSideOwner {
   onFailed(): void {}
 
   #listenAhead(): void {
-    if (!this.#over) this.#ahead = this.#opaque?.dialAhead(this);
+    if (!this.#over) this.#ahead = this.#opaque?.dialAhead(this, this.#connection);
   }
 
   #settle(): void {

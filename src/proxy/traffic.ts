@@ -1,10 +1,11 @@
 /** The traffic of a sidecar, as far as one thread carries it: its listeners, and the services that they route to. */
 import type { Discovery } from "../model/discovery.ts";
-import type { TlsMode } from "../model/inbound-policy.ts";
 import type { Clock } from "../net/clock.ts";
 import type { CredentialSource } from "../net/credentials.ts";
 import type { Logger, LogLevel } from "../telemetry/log.ts";
 import type { FamilySnapshot, StaleSeries } from "../telemetry/metrics.ts";
+import { AddressDiscovery } from "./capture/address-discovery.ts";
+import type { Captured } from "./capture/captured.ts";
 import type { Carrier, TrafficAddresses } from "./carrier.ts";
 import type { ProxyConfig } from "./config.ts";
 import { type MeshSecurity, ProxyContext } from "./context.ts";
@@ -13,14 +14,13 @@ import type { Listener } from "./listener.ts";
 import { ProxyMetrics } from "./metrics.ts";
 import { openByHost, openUpstream, outboundBackend } from "./outbound.ts";
 import { Services } from "./outbound/services.ts";
+import { DiscoveredPolicy, needsPolicy, openPolicySource } from "./policy-source.ts";
 
 /** What makes a sidecar one that proves who it is, and asks the same of others. */
 export interface TrafficIdentity {
   readonly credentials: CredentialSource;
   /** 32 random bytes, the same in all threads: a TLS session begun in one is resumed in another. */
   readonly ticketSecret: Uint8Array;
-  /** What a port takes, by the policy in force: the port of the service, as callers say it. Permissive unless said. */
-  readonly tlsMode?: ((port: number) => TlsMode) | undefined;
 }
 
 export interface TrafficOptions {
@@ -34,22 +34,26 @@ export interface TrafficOptions {
 
 export class Traffic implements Carrier {
   readonly #context: ProxyContext;
+  readonly #policy: DiscoveredPolicy | undefined;
   readonly #services: Services;
   readonly #inbound: Inbound[] = [];
   readonly #upstreams: Listener[] = [];
   #outbound: Listener | undefined;
+  #captured: Captured | undefined;
 
   private constructor(
     { config, clock, logger, discovery }: TrafficOptions,
     metrics: ProxyMetrics,
     security: MeshSecurity | undefined,
   ) {
-    const context = new ProxyContext(config, clock, Math.random, metrics, logger, security);
+    this.#policy = needsPolicy(config) ? new DiscoveredPolicy(discovery) : undefined;
+    const policy = this.#policy ?? openPolicySource;
+    const context = new ProxyContext(config, clock, Math.random, metrics, logger, policy, security);
     this.#context = context;
     this.#services = new Services({
       clock,
       logger,
-      discovery,
+      discovery: config.capture === undefined ? discovery : new AddressDiscovery(discovery, config, config.capture),
       makeBackend: (service, backend) => outboundBackend(service, backend, context),
     });
     context.metrics.registry.collect(() => this.#gauges());
@@ -77,6 +81,7 @@ export class Traffic implements Carrier {
       outbound: this.#outbound?.address,
       upstreams: this.#upstreams.map((listener) => listener.address),
       inbound: this.#inbound.map(({ listener }) => listener.address),
+      captured: this.#captured?.addresses,
     };
   }
 
@@ -107,7 +112,7 @@ export class Traffic implements Carrier {
   }
 
   async drainInbound(): Promise<void> {
-    await Promise.all(this.#inbound.map(({ listener }) => listener.drain()));
+    await Promise.all(this.#inboundListeners().map((listener) => listener.drain()));
   }
 
   async drainOutbound(): Promise<void> {
@@ -116,25 +121,38 @@ export class Traffic implements Carrier {
 
   close(): void {
     for (const listener of this.#listeners()) listener.destroy();
-    for (const { backend } of this.#inbound) backend.destroy();
+    for (const { backend, guard } of this.#inbound) {
+      backend.destroy();
+      guard.close();
+    }
+    this.#captured?.close();
     this.#services.destroy();
+    this.#policy?.close();
     this.#context.security?.tls.close();
   }
 
   async #open(): Promise<void> {
     const context = this.#context;
-    const { inbound, upstreams, outbound } = context.config;
+    const { inbound, upstreams, outbound, capture } = context.config;
     for (const one of inbound) this.#inbound.push(await openInbound(one, context));
     for (const one of upstreams) this.#upstreams.push(await openUpstream(one, this.#services, context));
     if (outbound !== undefined) this.#outbound = await openByHost(outbound, this.#services, context);
+    if (capture === undefined) return;
+    const { Captured } = await import("./capture/captured.ts");
+    this.#captured = await Captured.open(capture, this.#services, context);
   }
 
   #listeners(): Listener[] {
-    return [...this.#inbound.map(({ listener }) => listener), ...this.#outboundListeners()];
+    return [...this.#inboundListeners(), ...this.#outboundListeners()];
+  }
+
+  #inboundListeners(): Listener[] {
+    const listeners = this.#inbound.map(({ listener }) => listener);
+    return this.#captured === undefined ? listeners : [...listeners, this.#captured.inbound];
   }
 
   #outboundListeners(): Listener[] {
-    return this.#outbound === undefined ? this.#upstreams : [...this.#upstreams, this.#outbound];
+    return [...this.#upstreams, this.#outbound, this.#captured?.outbound].filter((listener) => listener !== undefined);
   }
 
   #gauges(): void {
@@ -154,7 +172,6 @@ export class Traffic implements Carrier {
 /** What has to do with TLS is only loaded where there is an identity: the memory of an idle sidecar is counted. */
 async function securityOf(options: TrafficOptions, metrics: ProxyMetrics): Promise<MeshSecurity | undefined> {
   if (options.identity === undefined) return undefined;
-  const { tlsMode = () => "permissive" } = options.identity;
   const { MeshTls } = await import("./tls/mesh-tls.ts");
-  return { tls: new MeshTls({ ...options, ...options.identity, metrics }), tlsMode };
+  return { tls: new MeshTls({ ...options, ...options.identity, metrics }) };
 }

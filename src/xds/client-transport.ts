@@ -6,8 +6,12 @@ export interface StreamEvents {
   onOpen(): void;
   /** @param message valid only during this call */
   onMessage(message: Uint8Array): void;
-  /** It could not be opened, or is over. Called exactly once, unless `close` was called before. */
-  onClose(reason: string): void;
+  /**
+   * It could not be opened, or is over. Called exactly once, unless `close` was called before.
+   *
+   * @param status the gRPC status, if the control plane gave one
+   */
+  onClose(reason: string, status?: number): void;
 }
 
 export interface ClientStream {

@@ -3,12 +3,22 @@ import { describe, it } from "node:test";
 
 import { defaultBackendPolicy } from "../model/backend-policy.ts";
 import type { ServiceWatcher } from "../model/discovery.ts";
+import { type InboundPolicy, openPolicy } from "../model/inbound-policy.ts";
 import type { ServiceView } from "../model/mesh.ts";
 import { VirtualClock } from "../net/virtual-clock.ts";
-import { LINGER_MS, WATCHES_MAX, XdsClient } from "./client.ts";
+import { LINGER_MS, WATCHES_MAX, XdsClient, type XdsClientOptions } from "./client.ts";
+import { encodeInboundPolicy } from "./encode-policy.ts";
 import { encodeCluster, encodeEndpoints, encodeListener, encodeRoutes } from "./encode.ts";
 import type { DeltaDiscoveryRequest } from "./gen/envoy/service/discovery/v3/discovery_pb.ts";
-import { CLUSTER, ENDPOINTS, LISTENER, type ResourceType, ROUTES, shortTypeName } from "./resource-types.ts";
+import {
+  CLUSTER,
+  ENDPOINTS,
+  INBOUND_POLICY,
+  LISTENER,
+  type ResourceType,
+  ROUTES,
+  shortTypeName,
+} from "./resource-types.ts";
 import { encodeResource } from "./snapshot.ts";
 import { FakeTransport } from "./testing/fake-transport.ts";
 import { memoryLogger } from "./testing/served-mesh.ts";
@@ -42,7 +52,7 @@ function listener(name: string, service = "price"): Uint8Array<ArrayBuffer> {
   return encodeListener(name, `${service}.default:80`, serviceNamed(service), port);
 }
 
-function setup() {
+function setup(more: Partial<XdsClientOptions> = {}) {
   const clock = new VirtualClock();
   const transport = new FakeTransport();
   const { logger, lines } = memoryLogger();
@@ -53,6 +63,7 @@ function setup() {
     clock,
     random: () => 0,
     transport,
+    ...more,
   });
   let nonce = 0;
   const say = (type: ResourceType, bytes: Record<string, Uint8Array<ArrayBuffer>>, removedResources: string[] = []) => {
@@ -107,6 +118,17 @@ function shown(requests: readonly DeltaDiscoveryRequest[]): string[] {
     parts.push(...request.resourceNamesUnsubscribe.map((name) => `-${name}`));
     return parts.join(" ");
   });
+}
+
+/** What is heard of who may call. */
+function follow(at: Setup): InboundPolicy[] {
+  const heard: InboundPolicy[] = [];
+  at.client.watchPolicy((policy) => void heard.push(policy));
+  return heard;
+}
+
+function refuseDeny({ defaultPolicy }: InboundPolicy): void {
+  if (defaultPolicy === "deny") throw new Error("layers[0].rules[1]: no regular expression");
 }
 
 describe("XdsClient", () => {
@@ -494,6 +516,78 @@ describe("XdsClient", () => {
       at.client.watch("price", { onView: () => at.client.watch("price", second), onUnknown: () => {} });
       sayAll(at);
       assert.equal(second.views.length, 1);
+    });
+  });
+
+  describe("who may call", () => {
+    const ME = "default/caller-1";
+    const deny: InboundPolicy = { ...openPolicy, defaultPolicy: "deny" };
+
+    const say = (at: Setup, policy: InboundPolicy, name = ME): void =>
+      at.say(INBOUND_POLICY, { [name]: encodeInboundPolicy(name, policy) });
+
+    it("is asked for under the own name, and told to whoever comes", () => {
+      const at = setup();
+      at.open();
+      const first = follow(at);
+      assert.deepEqual(shown(at.transport.stream.take()), ["InboundPolicy +default/caller-1"]);
+      say(at, openPolicy);
+      assert.deepEqual(shown(at.transport.stream.take()), ["InboundPolicy ACK"]);
+      assert.deepEqual([first, follow(at)], [[openPolicy], [openPolicy]]);
+      say(at, deny);
+      assert.deepEqual(first, [openPolicy, deny]);
+    });
+
+    it("is not asked for by a sidecar that does not want to know", () => {
+      const at = setup();
+      assert.deepEqual(shown(at.open()), ["ClusterLoadAssignment"]);
+    });
+
+    it("stays in force while the control plane is away, says that there is none, or sends what cannot be obeyed", () => {
+      const at = setup();
+      at.open();
+      const heard = follow(at);
+      say(at, deny);
+      at.say(INBOUND_POLICY, {}, [ME]);
+      at.transport.stream.take();
+      const bad = { ...openPolicy, defaultPolicy: "open" } as unknown as InboundPolicy;
+      at.say(INBOUND_POLICY, { [ME]: encodeInboundPolicy(ME, bad) });
+      const [nack] = at.transport.stream.take();
+      assert.match(
+        nack?.errorDetail?.message ?? "",
+        /^InboundPolicy "default\/caller-1": default_policy: expected one of /,
+      );
+      at.transport.stream.events.onClose("gone");
+      assert.deepEqual([heard, follow(at)], [[deny], [deny]]);
+      assert.equal(at.lines.filter((line) => line.includes("no policy for this workload")).length, 0);
+      at.client.close();
+    });
+
+    it("is refused if whoever enforces it says so", () => {
+      const at = setup({ checkPolicy: refuseDeny });
+      at.open();
+      const heard = follow(at);
+      say(at, openPolicy);
+      at.transport.stream.take();
+      say(at, deny);
+      const [nack] = at.transport.stream.take();
+      assert.equal(
+        nack?.errorDetail?.message,
+        'InboundPolicy "default/caller-1": layers[0].rules[1]: no regular expression',
+      );
+      assert.deepEqual(heard, [openPolicy]);
+      at.client.close();
+    });
+
+    it("is missed with one line in the log by a workload that is not registered, and heard when it is", () => {
+      const at = setup();
+      at.open();
+      const heard = follow(at);
+      for (let again = 0; again < 3; again++) at.say(INBOUND_POLICY, {}, [ME]);
+      assert.equal(at.lines.filter((line) => line.includes("no policy for this workload")).length, 1);
+      say(at, openPolicy);
+      assert.deepEqual(heard, [openPolicy]);
+      at.client.close();
     });
   });
 

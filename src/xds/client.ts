@@ -1,9 +1,12 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 
 import type { Discovery, ServiceWatcher } from "../model/discovery.ts";
+import type { InboundPolicy } from "../model/inbound-policy.ts";
+import { workloadKey } from "../model/workload.ts";
 import type { Clock, Timer } from "../net/clock.ts";
 import type { Logger } from "../telemetry/log.ts";
 import type { ClientStream, ClientTransport } from "./client-transport.ts";
+import { decodeInboundPolicy } from "./decode-policy.ts";
 import { decodeCluster, decodeEndpoints, decodeListener, decodeRoutes } from "./decode.ts";
 import {
   DeltaDiscoveryRequestSchema,
@@ -12,9 +15,10 @@ import {
 } from "./gen/envoy/service/discovery/v3/discovery_pb.ts";
 import { Http2Transport } from "./http2-transport.ts";
 import type { XdsNode } from "./node.ts";
+import { type PolicyTable, PolicyWatch } from "./policy-watch.ts";
 import { ReconnectDelay } from "./reconnect.ts";
 import { ResourceTable } from "./resource-table.ts";
-import { CLUSTER, ENDPOINTS, LISTENER, ROUTES } from "./resource-types.ts";
+import { CLUSTER, ENDPOINTS, INBOUND_POLICY, LISTENER, ROUTES } from "./resource-types.ts";
 import { type Registration, type ResourceTables, ServiceWatch } from "./service-watch.ts";
 
 /** Authorities that are followed at once, also those that linger. */
@@ -42,6 +46,15 @@ export interface XdsClientOptions {
   readonly random?: () => number;
   /** HTTP/2 to `address` unless a test brings its own. */
   readonly transport?: ClientTransport;
+  /** Throws an Error that says why a policy could not be obeyed: the control plane is told, and the last one stays. */
+  readonly checkPolicy?: (policy: InboundPolicy) => void;
+}
+
+/** What is made of several resources. */
+interface Follower {
+  /** @returns true if those who watch it must be told */
+  update(): boolean;
+  tellAll(): void;
 }
 
 type Request = MessageInitShape<typeof DeltaDiscoveryRequestSchema>;
@@ -63,6 +76,10 @@ export class XdsClient implements Discovery {
     clusters: new ResourceTable(CLUSTER, decodeCluster),
     endpoints: new ResourceTable(ENDPOINTS, decodeEndpoints),
   };
+  readonly #policies: PolicyTable;
+  readonly #policy: PolicyWatch;
+  /** All tables. */
+  readonly #every: readonly ResourceTable<{ readonly name: string }, Follower>[];
   readonly #watches = new Map<string, ServiceWatch>();
   /** Those without watchers, the longest abandoned first. */
   readonly #lingering = new Set<ServiceWatch>();
@@ -72,6 +89,7 @@ export class XdsClient implements Discovery {
   #closed = false;
   /** A lost connection is worth one line, not one per attempt. */
   #outageLogged = false;
+  #unknownLogged = false;
   #reconnect: Timer | undefined;
   #overflowLoggedAt = -Infinity;
 
@@ -80,6 +98,14 @@ export class XdsClient implements Discovery {
     this.#address = `${options.address.host}:${options.address.port}`;
     this.#logger = options.logger;
     this.#clock = options.clock;
+    const { checkPolicy } = options;
+    this.#policies = new ResourceTable(INBOUND_POLICY, (bytes) => {
+      const decoded = decodeInboundPolicy(bytes);
+      checkPolicy?.(decoded.policy);
+      return decoded;
+    });
+    this.#policy = new PolicyWatch(this.#policies, workloadKey({ ...options.node, name: options.node.workload }));
+    this.#every = [this.#policies, ...Object.values(this.#tables)];
     this.#delay = new ReconnectDelay(options.random ?? Math.random);
     this.#transport = options.transport ?? new Http2Transport(options.address, options.clock);
     this.#connect();
@@ -113,6 +139,12 @@ export class XdsClient implements Discovery {
     };
   }
 
+  watchPolicy(listener: (policy: InboundPolicy) => void): () => void {
+    const end = this.#policy.add(listener);
+    this.#flush();
+    return end;
+  }
+
   /** Ends the stream and forgets everything; watchers hear nothing more. */
   close(): void {
     if (this.#closed) return;
@@ -126,6 +158,7 @@ export class XdsClient implements Discovery {
     }
     this.#watches.clear();
     this.#lingering.clear();
+    this.#policy.close();
     this.#setConnected(false);
   }
 
@@ -158,6 +191,16 @@ export class XdsClient implements Discovery {
     this.#logger.warn("too many services are in use at once; calls to others fail", { authority, limit: WATCHES_MAX });
   }
 
+  #logUnknownWorkload(): void {
+    if (this.#unknownLogged) return;
+    this.#unknownLogged = true;
+    const { workload, namespace } = this.#node;
+    this.#logger.warn("the control plane has no policy for this workload (is it registered?), so nobody may call it", {
+      workload,
+      namespace,
+    });
+  }
+
   #connect(): void {
     this.#stream = this.#transport.open({
       onOpen: () => this.#opened(),
@@ -176,7 +219,7 @@ export class XdsClient implements Discovery {
         metadata: { ...this.#node },
       },
     };
-    for (const table of Object.values(this.#tables)) {
+    for (const table of this.#every) {
       const all = table.takeAll();
       // Endpoints are asked for even if there are none, to be known and to hear whether the control plane answers. For
       // Listeners and Clusters a request without names would mean "all of them".
@@ -198,17 +241,15 @@ export class XdsClient implements Discovery {
     this.#delay.reset();
     if (!this.#connected) this.#logger.info("connected to the control plane", { address: this.#address });
     this.#outageLogged = false;
-    const table = Object.values(this.#tables).find(({ type }) => type === response.typeUrl);
-    const changed = new Set<ServiceWatch>();
+    const table = this.#every.find(({ type }) => type === response.typeUrl);
+    const changed = new Set<Follower>();
     const errors = table?.apply(response, changed) ?? [`unknown resource type "${response.typeUrl}"`];
-    const news = [...changed].filter((watch) => watch.update());
+    const news = [...changed].filter((follower) => follower.update());
     this.#answer(response, errors);
     this.#flush();
     this.#setConnected(true);
-    for (const watch of news) {
-      // Watchers may come and go from inside. Who comes is told at once, and not again.
-      for (const registration of watch.watchers) watch.tell(registration);
-    }
+    for (const follower of news) follower.tellAll();
+    if (this.#policy.unknown) this.#logUnknownWorkload();
   }
 
   #answer({ typeUrl, nonce }: DeltaDiscoveryResponse, errors: readonly string[]): void {
@@ -238,7 +279,7 @@ export class XdsClient implements Discovery {
 
   #flush(): void {
     if (!this.#open) return;
-    for (const table of Object.values(this.#tables)) {
+    for (const table of this.#every) {
       const changes = table.takeChanges();
       if (changes !== undefined) this.#send({ typeUrl: table.type, ...changes });
     }

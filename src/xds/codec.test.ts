@@ -4,12 +4,15 @@ import { describe, it } from "node:test";
 import * as fc from "fast-check";
 
 import { defaultBackendPolicy } from "../model/backend-policy.ts";
-import type { Mesh } from "../model/mesh.ts";
+import { emptyMesh, type Mesh } from "../model/mesh.ts";
 import { defaultRoute } from "../model/route.ts";
 import { parsePortKey, portKey, type Service } from "../model/service.ts";
+import { decodeInboundPolicy } from "./decode-policy.ts";
 import { decodeCluster, decodeEndpoints, decodeListener, decodeRoutes } from "./decode.ts";
+import { encodeInboundPolicy } from "./encode-policy.ts";
 import { encodeCluster, encodeEndpoints, encodeListener, encodeRoutes } from "./encode.ts";
 import { arbitraryEndpoints, arbitraryMesh } from "./testing/arbitraries.ts";
+import { arbitraryPolicy } from "./testing/arbitrary-policy.ts";
 
 /** Every resource of a mesh. */
 function encodeMesh(mesh: Mesh): Uint8Array[][] {
@@ -29,7 +32,7 @@ function encodeMesh(mesh: Mesh): Uint8Array[][] {
 /** The mesh that they stand for, with defaults left out. */
 function decodeMesh(resources: readonly (readonly Uint8Array[])[]): Mesh {
   const services = new Map<string, Service>();
-  const mesh = { services: [] as Service[], endpoints: new Map(), routes: new Map(), policies: new Map() };
+  const mesh = { ...emptyMesh, endpoints: new Map(), routes: new Map(), policies: new Map() };
   for (const [first, second, third, fourth] of resources) {
     assert.ok(first && second && third && fourth);
     const listener = decodeListener(first);
@@ -62,6 +65,15 @@ function equal(a: unknown, b: unknown): boolean {
 describe("encode and decode", () => {
   it("give back every mesh as it was", () => {
     fc.assert(fc.property(arbitraryMesh, (mesh) => assert.deepStrictEqual(decodeMesh(encodeMesh(mesh)), mesh)));
+  });
+
+  it("give back every policy as it was", () => {
+    fc.assert(
+      fc.property(arbitraryPolicy, (policy) => {
+        const decoded = decodeInboundPolicy(encodeInboundPolicy("shop/price-1", policy));
+        assert.deepStrictEqual(decoded, { name: "shop/price-1", policy });
+      }),
+    );
   });
 
   it("give the same bytes for the same endpoints in whatever order", () => {

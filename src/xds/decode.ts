@@ -11,6 +11,7 @@ import type { BackendPolicy } from "../model/backend-policy.ts";
 import { type Endpoint, type EndpointHealth, endpointKey } from "../model/endpoint.ts";
 import type { HeaderMatch, Route, RouteMatch, StringMatch, WeightedBackend } from "../model/route.ts";
 import { parsePortKey, PORT_PROTOCOLS, type PortKey, type ServicePort } from "../model/service.ts";
+import { parseAddressAuthority } from "./address.ts";
 import { ClusterSchema, Cluster_DiscoveryType } from "./gen/envoy/config/cluster/v3/cluster_pb.ts";
 import type { Metadata } from "./gen/envoy/config/core/v3/base_pb.ts";
 import { HealthStatus } from "./gen/envoy/config/core/v3/health_check_pb.ts";
@@ -258,7 +259,8 @@ function decodeHealth(status: number): EndpointHealth {
   return status === HealthStatus.DRAINING ? "draining" : "unhealthy";
 }
 
-function parse<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array): MessageShape<Desc> {
+/** @throws {@link ResourceError} */
+export function parse<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array): MessageShape<Desc> {
   try {
     return fromBinary(schema, bytes);
   } catch (error) {
@@ -291,19 +293,23 @@ function unpack<Desc extends DescMessage>(schema: Desc, packed: Any, field: stri
   return message;
 }
 
-function milliseconds(field: string, duration: Duration | undefined): number {
+/** @throws {@link ResourceError} */
+export function milliseconds(field: string, duration: Duration | undefined): number {
   if (duration === undefined) throw new ResourceError(field, "missing");
   const value = durationMs(duration);
   if (value < 0) throw new ResourceError(field, `negative: ${value} ms`);
   return value;
 }
 
-function checkPort(field: string, port: number): number {
+/** @throws {@link ResourceError} */
+export function checkPort(field: string, port: number): number {
   if (port < 1 || port > 65_535) throw new ResourceError(field, `not in 1 to 65535: ${port}`);
   return port;
 }
 
+/** A service's port, or an address that one endpoint of it is known by (`address.ts`). */
 function checkKey(field: string, name: string): PortKey {
+  if (parseAddressAuthority(name) !== undefined) return name;
   try {
     parsePortKey(name);
   } catch (error) {

@@ -1,7 +1,7 @@
 /**
  * The incremental variant of aggregated xDS: every resource has its own version, and only what the client lacks is sent.
  *
- * A response covers one type. Changes go out in the order Cluster, ClusterLoadAssignment, Listener, RouteConfiguration,
+ * A response covers one type. Changes go out in the order InboundPolicy, Cluster, ClusterLoadAssignment, Listener, RouteConfiguration,
  * and removals of the first two come last, so that no route ever names a cluster that the client does not have.
  */
 import { create } from "@bufbuild/protobuf";
@@ -12,7 +12,15 @@ import {
   type DeltaDiscoveryResponse,
   DeltaDiscoveryResponseSchema,
 } from "./gen/envoy/service/discovery/v3/discovery_pb.ts";
-import { CLUSTER, ENDPOINTS, isResourceType, LISTENER, type ResourceType, ROUTES } from "./resource-types.ts";
+import {
+  CLUSTER,
+  ENDPOINTS,
+  INBOUND_POLICY,
+  isResourceType,
+  LISTENER,
+  type ResourceType,
+  ROUTES,
+} from "./resource-types.ts";
 import type { EncodedResource, Snapshot } from "./snapshot.ts";
 
 /** The version of what does not exist. No hash is empty. */
@@ -25,6 +33,7 @@ interface Phase {
 }
 
 const PHASES: readonly Phase[] = [
+  { type: INBOUND_POLICY, updates: true, removals: true },
   { type: CLUSTER, updates: true, removals: false },
   { type: ENDPOINTS, updates: true, removals: false },
   { type: LISTENER, updates: true, removals: true },

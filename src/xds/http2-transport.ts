@@ -1,6 +1,6 @@
 /**
- * The xDS stream of a sidecar: one gRPC call over our own HTTP/2 codec, because a gRPC library would cost every sidecar
- * twenty megabytes.
+ * A stream from a sidecar to its control plane: one gRPC call over our own HTTP/2 codec, because a gRPC library would cost
+ * every sidecar twenty megabytes.
  */
 import type { Clock } from "../net/clock.ts";
 import { connect, type Connection } from "../net/connection.ts";
@@ -22,7 +22,8 @@ import { frameMessage, MessageReader } from "./grpc-frames.ts";
 /** Milliseconds until a connection attempt is given up. */
 export const CONNECT_TIMEOUT_MS = 3_000;
 
-const PATH = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+/** The method that is called unless another is named. */
+const DISCOVERY_METHOD = "envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 
 interface Address {
   /** An IP address literal. */
@@ -34,14 +35,17 @@ interface Address {
 export class Http2Transport implements ClientTransport {
   readonly #address: Address;
   readonly #clock: Clock;
+  readonly #method: string;
 
-  constructor(address: Address, clock: Clock) {
+  /** @param method "package.Service/Method", of streams in both directions */
+  constructor(address: Address, clock: Clock, method = DISCOVERY_METHOD) {
     this.#address = address;
     this.#clock = clock;
+    this.#method = method;
   }
 
   open(events: StreamEvents): ClientStream {
-    return new GrpcCall(this.#address, this.#clock, events);
+    return new GrpcCall(this.#address, this.#clock, this.#method, events);
   }
 }
 
@@ -50,6 +54,7 @@ export class Http2Transport implements ClientTransport {
  */
 class GrpcCall implements ClientStream, ClientOwner, ResponseReceiver {
   readonly #address: Address;
+  readonly #method: string;
   readonly #events: StreamEvents;
   readonly #messages: MessageReader;
   readonly #giveUpConnecting: () => void;
@@ -57,8 +62,9 @@ class GrpcCall implements ClientStream, ClientOwner, ResponseReceiver {
   #stream: HttpStream | undefined;
   #over = false;
 
-  constructor(address: Address, clock: Clock, events: StreamEvents) {
+  constructor(address: Address, clock: Clock, method: string, events: StreamEvents) {
     this.#address = address;
+    this.#method = method;
     this.#events = events;
     this.#messages = new MessageReader((message) => {
       if (!this.#over) this.#events.onMessage(message);
@@ -89,7 +95,7 @@ class GrpcCall implements ClientStream, ClientOwner, ResponseReceiver {
   onHead(head: ResponseHead, end: boolean): void {
     if (head.status < 200) return;
     if (head.status !== 200) this.#fail(`HTTP status ${head.status}`);
-    else if (end) this.#fail(grpcStatus(head.headers));
+    else if (end) this.#ended(head.headers);
     else if (!isGrpc(head.headers)) this.#fail("the answer is not gRPC");
   }
 
@@ -103,7 +109,7 @@ class GrpcCall implements ClientStream, ClientOwner, ResponseReceiver {
   }
 
   onTrailers(trailers: HeaderList): void {
-    this.#fail(grpcStatus(trailers));
+    this.#ended(trailers);
   }
 
   onReset(cause: ResetCause): void {
@@ -127,7 +133,7 @@ class GrpcCall implements ClientStream, ClientOwner, ResponseReceiver {
       method: "POST",
       scheme: "http",
       authority: host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`,
-      path: PATH,
+      path: `/${this.#method}`,
       headers: ["content-type", "application/grpc", "te", "trailers", "user-agent", "heddle"],
       version: "2",
       upgrade: "",
@@ -136,10 +142,16 @@ class GrpcCall implements ClientStream, ClientOwner, ResponseReceiver {
     this.#events.onOpen();
   }
 
-  #fail(reason: string): void {
+  #ended(fields: HeaderList): void {
+    const status = grpcStatusOf(fields);
+    if (status === undefined) this.#fail("the stream ended without a gRPC status");
+    else this.#fail(`gRPC status ${grpcCodeName(status)}: ${decodeGrpcMessage(field(fields, "grpc-message"))}`, status);
+  }
+
+  #fail(reason: string, status?: number): void {
     if (this.#over) return;
     this.close();
-    this.#events.onClose(reason);
+    this.#events.onClose(reason, status);
   }
 }
 
@@ -148,10 +160,4 @@ function field(headers: HeaderList, name: string): string {
     if (headers[index]?.toLowerCase() === name) return headers[index + 1] ?? "";
   }
   return "";
-}
-
-function grpcStatus(headers: HeaderList): string {
-  const status = grpcStatusOf(headers);
-  if (status === undefined) return "the stream ended without a gRPC status";
-  return `gRPC status ${grpcCodeName(status)}: ${decodeGrpcMessage(field(headers, "grpc-message"))}`;
 }

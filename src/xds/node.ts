@@ -14,7 +14,7 @@ export interface XdsNode {
 
 /** A resource that a client refused. */
 export interface Nack {
-  /** The short name of its type: "Listener", "RouteConfiguration", "Cluster", "ClusterLoadAssignment". */
+  /** The short name of its type: "Listener", "RouteConfiguration", "Cluster", "ClusterLoadAssignment", "InboundPolicy". */
   readonly type: string;
   /** The refused resource if the client named it, or all the names of the refused response, shortened. */
   readonly name: string;

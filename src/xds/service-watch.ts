@@ -77,6 +77,11 @@ export class ServiceWatch {
     else registration.watcher.onView(news);
   }
 
+  /** Watchers may come and go from inside. Who comes is told at once, and not again. */
+  tellAll(): void {
+    for (const registration of this.watchers) this.tell(registration);
+  }
+
   /**
    * Looks at the tables again after something in them has changed, and subscribes to what is needed now.
    *

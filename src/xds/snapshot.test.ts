@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import { defaultBackendPolicy } from "../model/backend-policy.ts";
+import { openPolicy } from "../model/inbound-policy.ts";
+import { decodeInboundPolicy } from "./decode-policy.ts";
 import { decodeCluster, decodeEndpoints, decodeRoutes } from "./decode.ts";
-import { CLUSTER, ENDPOINTS, LISTENER, RESOURCE_TYPES, type ResourceType, ROUTES } from "./resource-types.ts";
+import { CLUSTER, ENDPOINTS, INBOUND_POLICY, LISTENER, type ResourceType, ROUTES } from "./resource-types.ts";
 import { type EncodedResource, Snapshot } from "./snapshot.ts";
 import { memoryLogger } from "./testing/served-mesh.ts";
 import { endpointAt, routeTo, world } from "./testing/worlds.ts";
@@ -39,7 +41,7 @@ describe("Snapshot", () => {
   it("takes over from the mesh before what was made of the same objects", () => {
     const mesh = world({ price: ["10.0.0.1"], product: ["10.0.0.2"] }, { [P]: [routeTo(P)] });
     const before = new Snapshot(mesh, logger);
-    for (const type of RESOURCE_TYPES) get(before, type, P);
+    for (const type of [ROUTES, CLUSTER, LISTENER, ENDPOINTS] as const) get(before, type, P);
     const after = new Snapshot({ ...mesh, endpoints: new Map([[P, [endpointAt("10.0.0.9")]]]) }, logger, before);
     const others: ResourceType[] = [ROUTES, CLUSTER, LISTENER];
     for (const type of others) assert.equal(get(after, type, P), get(before, type, P), type);
@@ -52,6 +54,17 @@ describe("Snapshot", () => {
       })),
     };
     assert.notEqual(get(new Snapshot(renamed, logger, before), LISTENER, P).version, get(before, LISTENER, P).version);
+  });
+
+  it("has the policy of each workload, under its own name only", () => {
+    const inboundPolicies = new Map([["shop/price-1", openPolicy]]);
+    const snapshot = new Snapshot({ ...world({ price: [] }), inboundPolicies }, logger);
+    const policy = get(snapshot, INBOUND_POLICY, "shop/price-1");
+    assert.deepEqual(decodeInboundPolicy(policy.body.value), { name: "shop/price-1", policy: openPolicy });
+    for (const name of ["price-1", "shop/price-2", "default/price-1", P]) {
+      assert.equal(snapshot.get(INBOUND_POLICY, name, "shop"), undefined);
+    }
+    assert.equal(snapshot.get(LISTENER, "shop/price-1", "shop"), undefined);
   });
 
   it("keeps a resource as it was when the new one cannot be encoded, and says so", () => {

@@ -8,13 +8,16 @@ import { create } from "@bufbuild/protobuf";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 
 import { defaultBackendPolicy } from "../model/backend-policy.ts";
+import type { Endpoint } from "../model/endpoint.ts";
 import type { Mesh } from "../model/mesh.ts";
 import { defaultRoute } from "../model/route.ts";
 import { portKey, type Service, type ServicePort } from "../model/service.ts";
+import { type Addressed, type AddressIndex, indexAddresses, parseAddressAuthority } from "./address.ts";
 import { indexServices, resolveAuthority, type ServiceIndex } from "./authority.ts";
+import { encodeInboundPolicy } from "./encode-policy.ts";
 import { encodeCluster, encodeEndpoints, encodeListener, encodeRoutes } from "./encode.ts";
 import type { Logger } from "../telemetry/log.ts";
-import { CLUSTER, LISTENER, type ResourceType, ROUTES, shortTypeName } from "./resource-types.ts";
+import { CLUSTER, INBOUND_POLICY, LISTENER, type ResourceType, ROUTES, shortTypeName } from "./resource-types.ts";
 
 export interface EncodedResource {
   readonly name: string;
@@ -43,6 +46,7 @@ export class Snapshot {
   readonly #cache = new Map<string, CacheEntry>();
   readonly #previous: ReadonlyMap<string, CacheEntry>;
   readonly #logger: Logger;
+  #byAddress: AddressIndex | undefined;
 
   constructor(mesh: Mesh, logger: Logger, previous?: Snapshot) {
     this.#mesh = mesh;
@@ -70,7 +74,14 @@ export class Snapshot {
    *   it was in the mesh before.
    */
   get(type: ResourceType, name: string, namespace: string): EncodedResource | undefined {
-    const key = type === LISTENER ? resolveAuthority(this.#services, name, namespace) : name;
+    if (type === INBOUND_POLICY) {
+      const policy = this.#mesh.inboundPolicies.get(name);
+      if (policy === undefined) return undefined;
+      return this.#encoded(type, name, name, policy, () => encodeInboundPolicy(name, policy));
+    }
+    const addressed = parseAddressAuthority(name) && this.#addresses().get(name);
+    if (addressed?.endpoint !== undefined) return this.#oneEndpoint(type, name, addressed, addressed.endpoint);
+    const key = type !== LISTENER ? name : (addressed?.key ?? resolveAuthority(this.#services, name, namespace));
     const entry = key === undefined ? undefined : this.#ports.get(key);
     if (key === undefined || entry === undefined) return undefined;
     if (type === LISTENER) {
@@ -88,6 +99,26 @@ export class Snapshot {
     }
     const endpoints = this.#mesh.endpoints.get(key);
     return this.#encoded(type, name, key, endpoints, () => encodeEndpoints(key, endpoints ?? []));
+  }
+
+  /** Who connects to the address of an endpoint means that one and no other: it is a backend of its own. */
+  #oneEndpoint(type: ResourceType, name: string, { key, service, port }: Addressed, endpoint: Endpoint) {
+    if (type === LISTENER) {
+      const source = `${key} ${port.name} ${port.protocol}`;
+      return this.#encoded(type, name, key, source, () => encodeListener(name, name, service, port));
+    }
+    if (type === ROUTES) return this.#encoded(type, name, name, name, () => encodeRoutes(name, [defaultRoute(name)]));
+    if (type === CLUSTER) {
+      const policy = this.#mesh.policies.get(key);
+      return this.#encoded(type, name, name, policy, () => encodeCluster(name, policy ?? defaultBackendPolicy));
+    }
+    return this.#encoded(type, name, name, endpoint, () => encodeEndpoints(name, [endpoint]));
+  }
+
+  /** Made when the first address is asked for: most meshes are never asked for one. */
+  #addresses(): AddressIndex {
+    this.#byAddress ??= indexAddresses(this.#mesh);
+    return this.#byAddress;
   }
 
   #encoded(

@@ -16,11 +16,20 @@ import {
   type DiscoveryResponse,
   DiscoveryResponseSchema,
 } from "./gen/envoy/service/discovery/v3/discovery_pb.ts";
-import { CLUSTER, ENDPOINTS, isResourceType, LISTENER, type ResourceType, ROUTES } from "./resource-types.ts";
+import {
+  CLUSTER,
+  ENDPOINTS,
+  INBOUND_POLICY,
+  isResourceType,
+  LISTENER,
+  type ResourceType,
+  ROUTES,
+} from "./resource-types.ts";
 import { type EncodedResource, encodeResource, type Snapshot } from "./snapshot.ts";
 
 /** In each phase of a change: clusters come before what refers to them, and go after it. */
 const PHASES: readonly { readonly type: ResourceType; readonly keepGone: boolean }[] = [
+  { type: INBOUND_POLICY, keepGone: false },
   { type: CLUSTER, keepGone: true },
   { type: ENDPOINTS, keepGone: false },
   { type: LISTENER, keepGone: false },

@@ -39,6 +39,9 @@ import {
   file_envoy_service_discovery_v3_ads,
 } from "./gen/envoy/service/discovery/v3/ads_pb.ts";
 import { file_envoy_service_discovery_v3_discovery } from "./gen/envoy/service/discovery/v3/discovery_pb.ts";
+import { file_envoy_service_auth_v3_attribute_context } from "./gen/envoy/service/auth/v3/attribute_context_pb.ts";
+import { file_envoy_service_auth_v3_external_auth } from "./gen/envoy/service/auth/v3/external_auth_pb.ts";
+import { file_envoy_type_v3_http_status } from "./gen/envoy/type/v3/http_status_pb.ts";
 import { file_envoy_type_matcher_v3_regex } from "./gen/envoy/type/matcher/v3/regex_pb.ts";
 import { file_envoy_type_matcher_v3_string } from "./gen/envoy/type/matcher/v3/string_pb.ts";
 import { file_google_rpc_status } from "./gen/google/rpc/status_pb.ts";
@@ -59,10 +62,13 @@ const files: readonly DescFile[] = [
   file_envoy_config_route_v3_route_components,
   file_envoy_extensions_filters_http_router_v3_router,
   file_envoy_extensions_filters_network_http_connection_manager_v3_http_connection_manager,
+  file_envoy_service_auth_v3_attribute_context,
+  file_envoy_service_auth_v3_external_auth,
   file_envoy_service_discovery_v3_ads,
   file_envoy_service_discovery_v3_discovery,
   file_envoy_type_matcher_v3_regex,
   file_envoy_type_matcher_v3_string,
+  file_envoy_type_v3_http_status,
   file_google_rpc_status,
 ];
 

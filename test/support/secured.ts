@@ -9,7 +9,7 @@ import type { TestContext } from "node:test";
 import { defaultBackendPolicy } from "../../src/model/backend-policy.ts";
 import type { Discovery } from "../../src/model/discovery.ts";
 import { spiffeId } from "../../src/model/identity.ts";
-import type { TlsMode } from "../../src/model/inbound-policy.ts";
+import { type InboundPolicy, openPolicy } from "../../src/model/inbound-policy.ts";
 import { defaultRoute } from "../../src/model/route.ts";
 import type { PortProtocol } from "../../src/model/service.ts";
 import { systemClock } from "../../src/net/clock.ts";
@@ -35,7 +35,8 @@ export interface SecuredOptions {
   /** undefined: a sidecar without an identity. */
   readonly caller: CredentialSource | undefined;
   readonly service: CredentialSource | undefined;
-  readonly tlsMode?: (port: number) => TlsMode;
+  /** Of the service; open unless said. */
+  readonly policy?: InboundPolicy;
   /** What discovery says that the service's endpoint must prove; {@link PRICE} unless said. */
   readonly expected?: string;
   /** A port that stands at the service's endpoint in place of its sidecar. */
@@ -53,6 +54,8 @@ export interface Secured {
   /** All that has passed between the two sidecars, both ways, up to {@link TAPPED_BYTES_MAX}. */
   wire(): Buffer;
   metrics(of: "caller" | "service"): Promise<string>;
+  /** Who may call the service, from now on. */
+  setPolicy(policy: InboundPolicy): void;
   /** Log lines of both, as JSON. */
   readonly log: readonly Record<string, unknown>[];
 }
@@ -70,11 +73,19 @@ export async function secured(context: TestContext, options: SecuredOptions): Pr
   const inbound = [
     { listen: ANY_PORT, target: { host: "127.0.0.1", port: applicationPort }, service: "price", port: 80, protocol },
   ];
+  let tell: ((policy: InboundPolicy) => void) | undefined;
   const service = await Traffic.open({
     ...base,
-    config: sidecar("price-1", { namespace: "shop", service: "price", inbound }),
-    discovery: nobody,
-    identity: options.service && { credentials: options.service, ticketSecret, tlsMode: options.tlsMode },
+    config: sidecar("price-1", { namespace: "shop", service: "price", inbound, control: ANY_PORT }),
+    discovery: {
+      ...nobody,
+      watchPolicy: (listener) => {
+        tell = listener;
+        listener(options.policy ?? openPolicy);
+        return () => {};
+      },
+    },
+    identity: options.service && { credentials: options.service, ticketSecret },
   });
   context.after(() => service.close());
   const inboundPort = service.addresses.inbound[0]?.port ?? 0;
@@ -100,6 +111,7 @@ export async function secured(context: TestContext, options: SecuredOptions): Pr
     wire: tap.bytes,
     metrics: async (of) => exposition(await (of === "caller" ? caller : service).snapshot()),
     log,
+    setPolicy: (policy) => tell?.(policy),
   };
 }
 
@@ -108,6 +120,7 @@ const nobody: Discovery = {
     watcher.onUnknown();
     return () => {};
   },
+  watchPolicy: () => () => {},
 };
 
 function oneService(protocol: PortProtocol, port: number, identity: string): Discovery {
@@ -135,6 +148,7 @@ function oneService(protocol: PortProtocol, port: number, identity: string): Dis
       });
       return () => {};
     },
+    watchPolicy: () => () => {},
   };
 }
 

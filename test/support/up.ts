@@ -90,7 +90,8 @@ export async function up(meshFile: string): Promise<Up> {
   };
 }
 
-function descendantsOf(pid: number): number[] {
+/** Ids of all processes that a process has started, directly or not. */
+export function descendantsOf(pid: number): number[] {
   const parents = new Map<number, number>();
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
@@ -107,7 +108,7 @@ function descendantsOf(pid: number): number[] {
 }
 
 /** A process may end while it is looked at. */
-function read(file: string): string {
+export function read(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch {

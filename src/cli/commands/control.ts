@@ -1,9 +1,11 @@
 import { resolve as resolvePath } from "node:path";
+import type { IdentitySettings } from "../../control/identity/identity.ts";
+import { DEFAULT_TRUST_DOMAIN } from "../../model/identity.ts";
 import { defineCommand } from "../command.ts";
 import { loggerOf, LOG_FLAGS } from "../log-flags.ts";
 import { onEndSignals, signalExitCode } from "../signals.ts";
-import { parseAddress } from "../values.ts";
-import { Failure } from "../errors.ts";
+import { parseAddress, parseDuration, parsePrivateAddress, parseTrustDomain } from "../values.ts";
+import { Failure, UsageError } from "../errors.ts";
 
 /** Where the control plane is when nobody says otherwise. */
 export const DEFAULT_API = "127.0.0.1:4180";
@@ -20,6 +22,10 @@ export const control = defineCommand({
       default: DEFAULT_API,
       help: "Listener of the HTTP API, for this command line",
     },
+    "insecure-api": {
+      type: "boolean",
+      help: "Allow --api on an address that other hosts reach: whoever does can change the mesh",
+    },
     xds: { type: "string", value: "IP:PORT", default: DEFAULT_XDS, help: "Listener for xDS (gRPC), for sidecars" },
     file: {
       type: "string",
@@ -33,22 +39,58 @@ export const control = defineCommand({
       type: "string",
       value: "FOLDER",
       file: true,
-      help: "Where registrations are kept, so that a restart knows them; without it they are not",
+      help: "Where registrations and the keys of the certificate authority are kept; without it a restart forgets them",
+    },
+    "identity-trust-domain": {
+      type: "string",
+      value: "DOMAIN",
+      default: DEFAULT_TRUST_DOMAIN,
+      help: "Trust domain of the mesh: what every identity in it begins with",
+    },
+    "identity-lifetime": {
+      type: "string",
+      value: "DURATION",
+      default: "24h",
+      help: "How long a sidecar's certificate is good for, 10s to 8760h; it is renewed after 70 % of that",
+    },
+    "identity-roots": {
+      type: "string",
+      value: "FILE",
+      file: true,
+      help: "Certificate authority from files instead of one of our own: the roots (PEM); the three files are watched",
+    },
+    "identity-issuer-cert": {
+      type: "string",
+      value: "FILE",
+      file: true,
+      help: "The certificate that signs those of sidecars, and those between it and a root (PEM)",
+    },
+    "identity-issuer-key": {
+      type: "string",
+      value: "FILE",
+      file: true,
+      help: "Its key (PEM), readable by its owner only",
     },
     ...LOG_FLAGS,
   },
   examples: [
     { does: "A control plane for programs that join with `heddle run`", line: "heddle control" },
+    {
+      does: "One whose certificates are signed by an issuer of yours",
+      line: "heddle control --identity-roots roots.pem --identity-issuer-cert issuer.pem --identity-issuer-key issuer.key",
+    },
     { does: "One that survives a restart and watches a file", line: "heddle control -f mesh.yaml --state-dir .heddle" },
   ],
   async run({ flags, io }) {
+    const identity = identitySettings(flags, io.directory);
     const { ControlStartError, startControl } = await import("../../control/control.ts");
     const stateDirectory = flags["state-dir"];
     const running = await startControl({
-      api: parseAddress("--api", flags.api),
+      api: parsePrivateAddress("--api", flags.api, flags["insecure-api"]),
       xds: parseAddress("--xds", flags.xds),
       files: flags.file.map((file) => resolvePath(io.directory, file)),
       stateDirectory: stateDirectory === undefined ? undefined : resolvePath(io.directory, stateDirectory),
+      identity,
       logger: loggerOf(flags, io),
     }).catch((error: unknown) => {
       throw error instanceof ControlStartError ? new Failure(error.message) : error;
@@ -61,3 +103,27 @@ export const control = defineCommand({
     });
   },
 });
+
+interface IdentityFlags {
+  readonly "identity-trust-domain": string;
+  readonly "identity-lifetime": string;
+  readonly "identity-roots": string | undefined;
+  readonly "identity-issuer-cert": string | undefined;
+  readonly "identity-issuer-key": string | undefined;
+}
+
+/** @throws UsageError */
+function identitySettings(flags: IdentityFlags, directory: string): IdentitySettings {
+  const given = [flags["identity-roots"], flags["identity-issuer-cert"], flags["identity-issuer-key"]];
+  const [roots, issuerCertificate, issuerKey] = given.map((file) => file && resolvePath(directory, file));
+  const settings = {
+    trustDomain: parseTrustDomain("--identity-trust-domain", flags["identity-trust-domain"]),
+    lifetimeMs: parseDuration("--identity-lifetime", flags["identity-lifetime"], ["10s", "8760h"]),
+  };
+  if (roots && issuerCertificate && issuerKey) return { ...settings, files: { roots, issuerCertificate, issuerKey } };
+  if (given.every((file) => file === undefined)) return { ...settings, files: undefined };
+  throw new UsageError(
+    "--identity-roots, --identity-issuer-cert and --identity-issuer-key belong together",
+    "Give all three, or none: then the control plane keeps a certificate authority of its own.",
+  );
+}

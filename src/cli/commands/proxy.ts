@@ -4,7 +4,7 @@ import type { RunningProxy } from "../../proxy/proxy.ts";
 import { Logger } from "../../telemetry/log.ts";
 import { defineCommand } from "../command.ts";
 import { Failure } from "../errors.ts";
-import { parseProxyFlags, PROXY_FLAGS } from "../proxy-flags.ts";
+import { JOIN_TOKEN_VARIABLE, parseProxyFlags, PROXY_FLAGS } from "../proxy-flags.ts";
 import { onEndSignals, signalExitCode } from "../signals.ts";
 import { giveBackWhenIdle } from "../start-memory.ts";
 
@@ -38,8 +38,10 @@ The first SIGTERM or SIGINT drains: no new work, what is running is finished. A 
       line: "heddle proxy --workload gateway --xds 127.0.0.1:4181 --outbound 127.0.0.1:4140 --workers 4",
     },
   ],
-  async run({ flags }) {
-    const config = parseProxyFlags(flags);
+  async run({ flags, io }) {
+    const config = parseProxyFlags(flags, io.env[JOIN_TOKEN_VARIABLE]);
+    // Nobody who shows or inherits the environment is to see it.
+    delete process.env[JOIN_TOKEN_VARIABLE];
     const [{ startProxy }, { ListenError }] = await Promise.all([
       import("../../proxy/proxy.ts"),
       import("../../proxy/listener.ts"),
@@ -47,9 +49,13 @@ The first SIGTERM or SIGINT drains: no new work, what is running is finished. A 
     const running = await startProxy(config).catch((error: unknown) => {
       throw error instanceof ListenError ? new Failure(error.message) : error;
     });
-    return new Promise<number>((resolve) => {
+    return new Promise<number>((resolve, reject) => {
       const drain = (): void => void running.drain().then(() => resolve(0));
       void running.shutdownRequested.then(drain);
+      void running.identityRefused.then(async (reason) => {
+        await running.drain();
+        reject(new Failure(`the control plane gives this sidecar no certificate: ${reason}`, NEW_TOKEN));
+      });
       onEndSignals({
         first: drain,
         again(signal) {
@@ -64,6 +70,8 @@ The first SIGTERM or SIGINT drains: no new work, what is running is finished. A 
   },
 });
 
+const NEW_TOKEN = `Start it with a new join token in ${JOIN_TOKEN_VARIABLE}; \`heddle identity token\` makes one.`;
+
 function join(addresses: readonly SocketAddress[]): string | undefined {
   return addresses.length === 0 ? undefined : addresses.map(({ host, port }) => `${host}:${port}`).join(",");
 }
@@ -76,6 +84,7 @@ function announce(config: ProxyConfig, { addresses }: RunningProxy): void {
     inbound: join(addresses.inbound),
     outbound: addresses.outbound === undefined ? undefined : join([addresses.outbound]),
     upstreams: join(addresses.upstreams),
+    captured: addresses.captured && join([addresses.captured.inbound, addresses.captured.outbound]),
     admin: join([addresses.admin]),
   });
 }

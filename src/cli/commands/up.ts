@@ -8,7 +8,7 @@ import { LOG_LEVELS, type LogLevel } from "../../telemetry/log.ts";
 import { parsePort } from "../values.ts";
 import { ADDRESS_FLAGS, freeAddresses } from "../up/addresses.ts";
 import { greeting, heddleWord } from "../up/greeting.ts";
-import { loadMesh } from "../up/load-mesh.ts";
+import { checkDocuments, loadMesh } from "../up/load-mesh.ts";
 import { LogMux } from "../up/log-mux.ts";
 import { readyOrEnded, runMesh, whenAborted } from "../up/session.ts";
 import type { MeshSupervisor } from "../up/supervisor.ts";
@@ -47,6 +47,10 @@ Ctrl-C stops everything in good order; a second Ctrl-C kills.`,
       file: true,
       help: "What the control plane remembers (default: .heddle beside the file)",
     },
+    transparent: {
+      type: "boolean",
+      help: "Give every instance a network namespace and an address of its own, so that programs call http://price:8080; needs root",
+    },
     "log-level": {
       type: "string",
       choices: LOG_LEVELS,
@@ -59,6 +63,10 @@ Ctrl-C stops everything in good order; a second Ctrl-C kills.`,
     {
       does: "Run the example shop, then call it",
       line: "heddle up -f examples/shop/mesh.yaml\n  curl -H 'Host: gateway' http://127.0.0.1:4140/api/products/1",
+    },
+    {
+      does: "Run programs that know nothing of the mesh and call each other by name",
+      line: "sudo heddle up --transparent",
     },
     {
       does: "A second mesh beside a running one",
@@ -74,12 +82,16 @@ Ctrl-C stops everything in good order; a second Ctrl-C kills.`,
     const { mesh, lines } = await loadMesh(file);
     for (const line of lines) io.stderr.write(`${line}\n`);
     if (mesh === undefined) return EXIT_FAILURE;
+    const documents = await checkDocuments(mesh);
+    for (const line of documents.lines) io.stderr.write(`${line}\n`);
+    if (!documents.good) return EXIT_FAILURE;
     const addresses = await freeAddresses(flags);
     const paint = painter(io.stdout, io);
     const talk = painter(io.stderr, io);
     const logs = new LogMux(io.stdout, paint);
     for (const { instances } of mesh.services) for (const { name } of instances) logs.announce(`${name}/proxy`);
     const session = {
+      transparent: flags.transparent,
       mesh,
       addresses,
       basePort: parsePort("--base-port", flags["base-port"]),

@@ -1,7 +1,17 @@
 /** A control plane's HTTP API with fixed answers. */
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { EndpointRow, StatRow, WorkloadRow } from "../control-client.ts";
+import type {
+  AuthzRow,
+  DocumentOrigin,
+  Explanation,
+  GeneratedDocuments,
+  EdgeRow,
+  EndpointRow,
+  IdentityAnswer,
+  StatRow,
+  WorkloadRow,
+} from "../control-client.ts";
 
 export interface FakeRequest {
   readonly method: string;
@@ -86,6 +96,160 @@ export const STAT_ROWS: readonly StatRow[] = [
   { ...idle, namespace: "default", kind: "service", name: "price-grpc", meshed: { ready: 0, total: 2 } },
 ];
 
+export const EDGE_ROWS: readonly EdgeRow[] = [
+  {
+    src: "gateway",
+    src_namespace: "default",
+    dst: "price",
+    dst_namespace: "shop",
+    client_id: "gateway.default.serviceaccount.identity.linkerd.cluster.local",
+    server_id: "price.batch.shop.serviceaccount.identity.linkerd.cluster.local",
+    no_tls_reason: "",
+  },
+  {
+    src: "keyboard",
+    src_namespace: "default",
+    dst: "legacy",
+    dst_namespace: "default",
+    client_id: "",
+    server_id: "",
+    no_tls_reason: "not_provided_by_service_discovery",
+  },
+];
+
+const server: DocumentOrigin = {
+  kind: "policy.linkerd.io/v1beta3/Server",
+  namespace: "default",
+  name: "price",
+  file: "/shop/policy.yaml",
+  line: 1,
+};
+const callers: DocumentOrigin = {
+  ...server,
+  kind: "policy.linkerd.io/v1alpha1/AuthorizationPolicy",
+  name: "callers",
+  line: 9,
+};
+
+const document = { namespace: "default", service: "price", port: 80, dialect: "linkerd" };
+
+export const AUTHZ_ROWS: readonly AuthzRow[] = [
+  {
+    ...document,
+    service: "gateway",
+    dialect: "mesh",
+    action: "all-unauthenticated",
+    document: { kind: "default", namespace: "", name: "all-unauthenticated", file: "", line: 0 },
+    allowed: 0,
+    denied: 0,
+  },
+  { ...document, action: "allow", document: callers, allowed: 120, denied: 0 },
+  { ...document, action: "else deny", document: server, allowed: 0, denied: 3 },
+];
+
+export const EXPLANATION: Explanation = {
+  allowed: false,
+  call: {
+    from: "keyboard.default",
+    identity: "spiffe://cluster.local/ns/default/sa/keyboard",
+    address: "127.0.0.1",
+    to: "price.default",
+    port: 80,
+    protocol: "http",
+    request: { method: "GET", path: "/", host: "price.default" },
+  },
+  verdicts: [
+    {
+      workloads: ["price-1"],
+      allowed: false,
+      reason: "no rule allows it, so it is refused by Server default/price (/shop/policy.yaml:1)",
+      by: server,
+      audited: [callers],
+      asks: [],
+      suggestions: ["AuthorizationPolicy default/callers (/shop/policy.yaml:9) would allow it if …"],
+    },
+    {
+      workloads: ["price-2", "price-3"],
+      allowed: true,
+      reason: "allowed by AuthorizationPolicy default/callers (/shop/policy.yaml:9)",
+      by: callers,
+      audited: [],
+      asks: ["opa"],
+      suggestions: [],
+    },
+  ],
+  notes: ["the token is taken for valid: its signature is not looked at here"],
+};
+
+export const GENERATED: GeneratedDocuments = {
+  documents: [
+    { apiVersion: "policy.linkerd.io/v1beta3", kind: "Server", metadata: { name: "price-80" } },
+    { apiVersion: "policy.linkerd.io/v1alpha1", kind: "AuthorizationPolicy", metadata: { name: "price-80" } },
+  ],
+  notes: ["callers without a sidecar are not seen, and are refused"],
+};
+
+const certificate = {
+  fingerprint: "49b8d92a9e1f4bd70210203556bee17d55186464c27fff6fcc6a0ef1a80d8461",
+  subject: "O=heddle, CN=heddle root 52a0a42610ad976f",
+  notBefore: "2026-11-21T12:11:30.000Z",
+  notAfter: "2036-11-18T12:12:30.000Z",
+};
+
+const issuer = {
+  ...certificate,
+  fingerprint: "beaac9c5a97f8354eb87a29e054b3d26c7aaf8e6244de2ca945e5926adec7f66",
+  subject: "O=heddle, CN=heddle issuer e6183eb87aca154b",
+  notAfter: "2027-11-21T12:12:30.000Z",
+};
+
+const proxy = {
+  namespace: "default",
+  workload: "price-1",
+  identity: "spiffe://cluster.local/ns/default/sa/price",
+  connected: true,
+  roots: [certificate.fingerprint],
+  issuer: issuer.fingerprint,
+  notAfter: "2026-11-22T12:12:30.000Z",
+};
+
+export const IDENTITY: IdentityAnswer = {
+  trustDomain: "cluster.local",
+  source: "embedded",
+  leafLifetimeSeconds: 86_400,
+  roots: [{ ...certificate, pem: "-----BEGIN CERTIFICATE-----\n", retiring: false }],
+  issuer,
+  rotation: null,
+  proxies: [],
+};
+
+const newRoot = { ...certificate, fingerprint: certificate.fingerprint.replaceAll("4", "7") };
+
+/** In the middle of a rotation. */
+export const IDENTITY_ROTATING: IdentityAnswer = {
+  ...IDENTITY,
+  source: "files",
+  leafLifetimeSeconds: 90,
+  roots: [
+    { ...certificate, pem: "-----BEGIN CERTIFICATE-----\n", retiring: true },
+    { ...newRoot, pem: "-----BEGIN CERTIFICATE-----\n", retiring: false },
+  ],
+  rotation: {
+    phase: "trust",
+    startedAt: "2026-11-21T13:00:00.000Z",
+    waitingFor: [
+      { namespace: "default", workload: "price-2", lost: true },
+      { namespace: "default", workload: "keyboard", lost: false },
+    ],
+    returning: false,
+  },
+  proxies: [
+    { ...proxy, roots: [certificate.fingerprint, newRoot.fingerprint] },
+    { ...proxy, workload: "price-2", connected: false, issuer: "0".repeat(64) },
+    { ...proxy, workload: "keyboard", roots: [], issuer: null, notAfter: null },
+  ],
+};
+
 const endpoint: EndpointRow = {
   namespace: "default",
   service: "price",
@@ -110,6 +274,7 @@ export const ENDPOINT_ROWS: readonly EndpointRow[] = [
 const workload: WorkloadRow = {
   name: "price-1",
   namespace: "default",
+  serviceAccount: "price",
   labels: {},
   locality: { region: "", zone: "", subZone: "" },
   weight: 1,

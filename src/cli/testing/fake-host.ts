@@ -1,6 +1,6 @@
 /** A machine for a supervisor in a test: processes that start and end when the test says so, a control plane that remembers. */
 import type { SocketAddress } from "../../proxy/config.ts";
-import type { WorkloadRegistration } from "../control-client.ts";
+import type { JoinToken, TokenSubject, WorkloadRegistration } from "../control-client.ts";
 import type { Host } from "../up/host.ts";
 import type { ProcessEvents, ProcessExit, Program, RunningProcess } from "../up/process.ts";
 import { VirtualClock } from "../../net/virtual-clock.ts";
@@ -47,6 +47,8 @@ export class FakeHost implements Host {
     accepts: ({ port }: SocketAddress): Promise<boolean> => Promise.resolve(this.open.has(port)),
     answers: ({ port }: SocketAddress): Promise<boolean> => Promise.resolve(this.open.has(port)),
   };
+  /** Join tokens given. */
+  tokens = 0;
   /** Thrown by the control plane; undefined: it answers. */
   trouble: Error | undefined;
 
@@ -57,6 +59,13 @@ export class FakeHost implements Host {
 
   readonly client = {
     ready: (): Promise<boolean> => Promise.resolve(this.trouble === undefined),
+    /** Each is another. */
+    joinToken: async ({ namespace, serviceAccount, workload }: TokenSubject): Promise<JoinToken> => {
+      if (this.trouble !== undefined) throw this.trouble;
+      this.tokens++;
+      const token = `token ${this.tokens} of ${workload} as ${namespace}/${serviceAccount}`;
+      return { token, trustDomain: "mesh.test" };
+    },
     register: async (namespace: string, name: string, registration: WorkloadRegistration): Promise<void> => {
       this.calls.push(`PUT ${namespace}/${name} ${registration.health}`);
       if (this.trouble !== undefined) throw this.trouble;

@@ -1,6 +1,6 @@
 /** The flags that place a mesh on this machine's ports. */
 import type { FlagValues } from "../command.ts";
-import { parseAddress } from "../values.ts";
+import { parseAddress, parsePrivateAddress } from "../values.ts";
 import type { MeshAddresses } from "./plan.ts";
 import { checkFree } from "./ports.ts";
 
@@ -31,10 +31,10 @@ const NAMES = ["api", "xds", "outbound", "admin"] as const;
 /** @throws UsageError for a wrong form, Failure if something listens on one of them */
 export async function freeAddresses(flags: FlagValues<typeof ADDRESS_FLAGS>): Promise<MeshAddresses> {
   const addresses = {
-    api: parseAddress("--api", flags.api),
+    api: parsePrivateAddress("--api", flags.api, undefined),
     xds: parseAddress("--xds", flags.xds),
     outbound: parseAddress("--outbound", flags.outbound),
-    admin: parseAddress("--admin", flags.admin),
+    admin: parsePrivateAddress("--admin", flags.admin, undefined),
   };
   for (const name of NAMES) await checkFree(`--${name}`, addresses[name]);
   return addresses;

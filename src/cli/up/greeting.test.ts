@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join, resolve } from "node:path";
 import { describe, it } from "node:test";
-import type { MeshFile, MeshFileService } from "../../dialects/mesh/mesh-file.ts";
+import { defaultMeshPolicy, type MeshFile, type MeshFileService } from "../../dialects/mesh/mesh-file.ts";
 import type { PortProtocol } from "../../model/service.ts";
 import { plain } from "../output.ts";
 import { matchesGolden } from "../testing/golden.ts";
@@ -26,7 +26,14 @@ function at(port: number): { host: string; port: number } {
 }
 
 function greet(api: number, ...services: MeshFileService[]): string {
-  const mesh: MeshFile = { file: "/mesh.yaml", name: "shop", namespace: "default", services };
+  const mesh: MeshFile = {
+    file: "/mesh.yaml",
+    name: "shop",
+    namespace: "default",
+    services,
+    resourcePaths: [],
+    policy: defaultMeshPolicy,
+  };
   const addresses = { api: at(api), xds: at(4181), outbound: at(4140), admin: at(4191) };
   return greeting({ mesh, addresses, heddle: "heddle", seconds: 1.84 }, plain);
 }

@@ -1,8 +1,7 @@
 /** What the parts of a supervisor share: time, processes, the control plane, the log. */
 import { join } from "node:path";
 import type { Clock } from "../../net/clock.ts";
-import type { ProxyConfig } from "../../proxy/config.ts";
-import { proxyCommandLine } from "../proxy-flags.ts";
+import type { ControlClient } from "../control-client.ts";
 import type { Program, Spawner } from "./process.ts";
 import type { Probe } from "./readiness.ts";
 import type { RegistrationClient } from "./registration.ts";
@@ -19,10 +18,12 @@ export interface Host {
   readonly clock: Clock;
   readonly spawner: Spawner;
   readonly probe: Probe;
-  readonly client: RegistrationClient & { ready(): Promise<boolean> };
+  readonly client: RegistrationClient & Pick<ControlClient, "ready" | "joinToken">;
   readonly log: SupervisorLog;
   /** The command line that starts Heddle itself. */
   readonly heddle: readonly string[];
+  /** How the program of a service is started where its instance lives, if that is not simply here. */
+  readonly inside?: (program: Program) => Program;
   /** The environment that programs inherit. */
   readonly env: Readonly<Record<string, string | undefined>>;
 }
@@ -35,8 +36,4 @@ export function heddleCommand(): readonly string[] {
 /** A part of Heddle as a program. */
 export function heddleProgram(host: Host, words: readonly string[]): Program {
   return { command: [...host.heddle, ...words], directory: process.cwd(), env: host.env, stdio: "lines" };
-}
-
-export function sidecarProgram(host: Host, config: ProxyConfig): Program {
-  return heddleProgram(host, proxyCommandLine(config));
 }

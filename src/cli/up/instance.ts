@@ -10,7 +10,6 @@ import type { EndpointHealth } from "../../model/endpoint.ts";
 import type { Timer } from "../../net/clock.ts";
 import { formatAddress } from "../values.ts";
 import type { Host } from "./host.ts";
-import { sidecarProgram } from "./host.ts";
 import {
   registrationOf,
   serviceEnvironment,
@@ -24,7 +23,8 @@ import { LOOPBACK } from "./ports.ts";
 import { describeExit, type ProcessExit, type Program } from "./process.ts";
 import { whenReady } from "./readiness.ts";
 import { Registration } from "./registration.ts";
-import { Supervised } from "./supervised.ts";
+import { sidecarProgram } from "./sidecar-program.ts";
+import { Supervised, type SupervisedOptions } from "./supervised.ts";
 
 export interface InstanceOptions {
   readonly definition: InstanceDefinition;
@@ -75,12 +75,12 @@ export class Instance {
         if (this.ready) options.onReady();
       },
     });
-    this.#sidecar = this.#supervise(
-      `${this.name}/proxy`,
-      sidecarProgram(host, sidecarConfig(definition, ports, options.addresses, options.sidecar)),
-      true,
-      { start: () => this.#sidecarStarted(), exit: () => this.#sidecarEnded() },
-    );
+    const proxy = `${this.name}/proxy`;
+    const config = sidecarConfig(definition, ports, options.addresses, options.sidecar);
+    this.#sidecar = this.#supervise(proxy, (wanted) => sidecarProgram(host, proxy, config, wanted), true, {
+      start: () => this.#sidecarStarted(),
+      exit: () => this.#sidecarEnded(),
+    });
     this.#program = this.#supervise(this.name, this.#serviceProgram(), options.restart ?? true, {
       start: () => this.#programStarted(),
       exit: (exit) => this.#programEnded(exit),
@@ -98,6 +98,8 @@ export class Instance {
   /** What keeps it from being ready, in words; "" if nothing does. */
   get waitingFor(): string {
     if (this.ready) return "";
+    // Only the control plane can keep a sidecar from being started: its token is missing.
+    if (this.#sidecarState === "not started") return "the control plane does not answer";
     if (this.#sidecarState !== "ready") return "its sidecar is not ready";
     if (this.#healthy) return "the control plane does not answer";
     if (this.#programState === "ended") return `its program ${this.#lastExit}`;
@@ -154,7 +156,7 @@ export class Instance {
 
   #supervise(
     name: string,
-    program: Program,
+    program: SupervisedOptions["program"],
     restart: boolean,
     events: { start(): void; exit(exit: ProcessExit): void },
   ): Supervised {
@@ -174,12 +176,13 @@ export class Instance {
 
   #serviceProgram(): Program {
     const { definition, ports, host, stdio = "lines" } = this.#options;
-    return {
+    const program: Program = {
       command: definition.service.command,
       directory: definition.service.directory,
       env: { ...host.env, ...serviceEnvironment(definition, ports) },
       stdio,
     };
+    return host.inside?.(program) ?? program;
   }
 
   #sidecarStarted(): void {

@@ -1,9 +1,10 @@
 /** The sidecar of the person at the keyboard: outbound only, so that curl can call every service of the mesh. */
 import type { Timer } from "../../net/clock.ts";
-import { sidecarProgram, type Host } from "./host.ts";
+import type { Host } from "./host.ts";
 import { KEYBOARD, keyboardConfig, keyboardRegistration, type MeshAddresses, type SidecarSettings } from "./plan.ts";
 import { whenReady } from "./readiness.ts";
 import { Registration } from "./registration.ts";
+import { sidecarProgram } from "./sidecar-program.ts";
 import { Supervised } from "./supervised.ts";
 
 export interface KeyboardOptions {
@@ -37,7 +38,7 @@ export class KeyboardSidecar {
     });
     this.#sidecar = new Supervised({
       name,
-      program: sidecarProgram(host, keyboardConfig(namespace, addresses, sidecar)),
+      program: (wanted) => sidecarProgram(host, name, keyboardConfig(namespace, addresses, sidecar), wanted),
       spawner: host.spawner,
       clock: host.clock,
       onLine: (line) => host.log.line(name, line),

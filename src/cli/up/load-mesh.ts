@@ -20,6 +20,20 @@ export async function loadMesh(file: string): Promise<LoadedMesh> {
   return { mesh: taken === undefined ? meshFile : undefined, lines: problems.map(formatDiagnostic) };
 }
 
+/** Reads the documents that a mesh file names. @returns what is wrong, one line each, and whether they can be obeyed */
+export async function checkDocuments({
+  resourcePaths,
+  namespace,
+}: MeshFile): Promise<{ readonly good: boolean; readonly lines: readonly string[] }> {
+  if (resourcePaths.length === 0) return { good: true, lines: [] };
+  const { readResources } = await import("../../dialects/read-resources.ts");
+  const { diagnostics } = await readResources(resourcePaths, namespace);
+  return {
+    good: diagnostics.every(({ severity }) => severity !== "error"),
+    lines: diagnostics.map(formatDiagnostic),
+  };
+}
+
 function keyboardTaken(file: string, service: string): Diagnostic {
   return {
     severity: "error",

@@ -1,7 +1,8 @@
 /** From what the mesh file says and the ports that are free: the sidecar's configuration, the service's environment, the registration. */
 import type { MeshFileInstance, MeshFilePort, MeshFileService } from "../../dialects/mesh/mesh-file.ts";
 import type { EndpointHealth } from "../../model/endpoint.ts";
-import type { ProxyConfig, SocketAddress } from "../../proxy/config.ts";
+import { DEFAULT_TRUST_DOMAIN } from "../../model/identity.ts";
+import type { IdentityConfig, ProxyConfig, SocketAddress } from "../../proxy/config.ts";
 import type { LogLevel } from "../../telemetry/log.ts";
 import type { WorkloadRegistration } from "../control-client.ts";
 import { formatAddress } from "../values.ts";
@@ -31,6 +32,21 @@ export interface InstancePorts {
   readonly upstreams: readonly { readonly authority: string; readonly port: number }[];
   readonly outbound: number;
   readonly admin: number;
+  /** Where it lives, if that is a network namespace of its own; there the program listens at the ports that callers say. */
+  readonly captured?: CapturedPlace | undefined;
+}
+
+/** A network namespace in which all connections are redirected to the sidecar. */
+export interface CapturedPlace {
+  /** At which others reach the instance, an IP address literal. */
+  readonly address: string;
+  /** At which programs reach any instance of its service. */
+  readonly serviceAddresses: readonly string[];
+  /** Where its rules redirect to. */
+  readonly inbound: SocketAddress;
+  readonly outbound: SocketAddress;
+  /** The control plane's xDS, seen from inside. */
+  readonly control: SocketAddress;
 }
 
 /** @throws Failure if there are not enough free ports */
@@ -72,20 +88,28 @@ export function sidecarConfig(
   addresses: Pick<MeshAddresses, "xds">,
   settings: SidecarSettings,
 ): ProxyConfig {
+  const { captured } = ports;
+  const served = ({ definition: port, app }: InstancePorts["ports"][number]) => ({
+    target: loopback(app),
+    service: definition.service.name,
+    port: port.port,
+    protocol: port.protocol,
+  });
   return {
     workload: definition.instance.name,
     namespace: definition.namespace,
     service: definition.service.name,
-    control: addresses.xds,
+    control: captured?.control ?? addresses.xds,
+    identity: identityOf(definition.service.name),
     outbound: loopback(ports.outbound),
     upstreams: ports.upstreams.map(({ authority, port }) => ({ authority, listen: loopback(port) })),
-    inbound: ports.ports.map(({ definition: port, app, inbound }) => ({
-      listen: loopback(inbound),
-      target: loopback(app),
-      service: definition.service.name,
-      port: port.port,
-      protocol: port.protocol,
-    })),
+    inbound:
+      captured === undefined ? ports.ports.map((port) => ({ listen: loopback(port.inbound), ...served(port) })) : [],
+    capture: captured && {
+      inbound: captured.inbound,
+      outbound: captured.outbound,
+      ports: ports.ports.map((port) => ({ appPort: port.app, ...served(port) })),
+    },
     admin: loopback(ports.admin),
     workers: 1,
     logFormat: "plain",
@@ -102,6 +126,7 @@ export function keyboardConfig(namespace: string, addresses: MeshAddresses, sett
     namespace,
     service: "",
     control: addresses.xds,
+    identity: identityOf(KEYBOARD),
     outbound: addresses.outbound,
     upstreams: [],
     inbound: [],
@@ -110,6 +135,11 @@ export function keyboardConfig(namespace: string, addresses: MeshAddresses, sett
     logFormat: "plain",
     ...settings,
   };
+}
+
+/** The token comes when the sidecar is started, since each is good once; the mesh's trust domain comes with it. */
+function identityOf(serviceAccount: string): IdentityConfig {
+  return { trustDomain: DEFAULT_TRUST_DOMAIN, serviceAccount, joinToken: "" };
 }
 
 /** The variables that tell a service how it stands in the mesh; the mesh file's own come last and win. */
@@ -135,18 +165,20 @@ export function registrationOf(
   health: EndpointHealth,
 ): WorkloadRegistration {
   return {
+    serviceAccount: definition.service.name,
     labels: { ...definition.service.labels, ...definition.instance.labels },
     locality: { region: "", zone: "", subZone: "" },
     weight: 1,
     health,
-    ports: ports.ports.map(({ definition: port, inbound }) => ({
+    ports: ports.ports.map(({ definition: port, app, inbound }) => ({
       service: definition.service.name,
       name: port.name,
       port: port.port,
       protocol: port.protocol,
-      address: LOOPBACK,
-      addressPort: inbound,
+      address: ports.captured?.address ?? LOOPBACK,
+      addressPort: ports.captured === undefined ? inbound : app,
       meshed: true,
+      ...(ports.captured && { serviceAddresses: ports.captured.serviceAddresses }),
     })),
     admin: formatAddress(loopback(ports.admin)),
     outbound: formatAddress(loopback(ports.outbound)),
@@ -157,6 +189,7 @@ export function registrationOf(
 
 export function keyboardRegistration(addresses: MeshAddresses, health: EndpointHealth): WorkloadRegistration {
   return {
+    serviceAccount: KEYBOARD,
     labels: {},
     locality: { region: "", zone: "", subZone: "" },
     weight: 1,

@@ -1,6 +1,6 @@
 /** Can it take traffic yet? Asked of sidecars and services until they say yes. */
 import { get } from "node:http";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import type { Clock, Timer } from "../../net/clock.ts";
 import type { SocketAddress } from "../../proxy/config.ts";
 
@@ -12,8 +12,19 @@ export interface Probe {
   answers(address: SocketAddress, path: string): Promise<boolean>;
 }
 
+/** Connects, without waiting until it is connected. */
+export type Dial = (address: SocketAddress) => Socket;
+
+/** Asks over connections that are made as `dial` says. */
+export function probeBy(dial: Dial): Probe {
+  return {
+    accepts: (address) => accepts(dial, address),
+    answers: (address, path) => answers(dial, address, path),
+  };
+}
+
 /** Asks over the network. */
-export const networkProbe: Probe = { accepts, answers };
+export const networkProbe = probeBy(({ host, port }) => connect({ host, port }));
 
 /** The first pause between two questions; it grows by half each time. */
 const ASK_EVERY_MIN_MS = 20;
@@ -21,9 +32,9 @@ const ASK_EVERY_MAX_MS = 500;
 /** Milliseconds that one answer may take. */
 const ANSWER_TIMEOUT_MS = 2_000;
 
-async function accepts(address: SocketAddress): Promise<boolean> {
+async function accepts(dial: Dial, address: SocketAddress): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ host: address.host, port: address.port, timeout: ANSWER_TIMEOUT_MS });
+    const socket = dial(address).setTimeout(ANSWER_TIMEOUT_MS);
     const settle = (answer: boolean): void => {
       socket.destroy();
       resolve(answer);
@@ -35,9 +46,11 @@ async function accepts(address: SocketAddress): Promise<boolean> {
   });
 }
 
-async function answers(address: SocketAddress, path: string): Promise<boolean> {
+async function answers(dial: Dial, address: SocketAddress, path: string): Promise<boolean> {
   return new Promise((resolve) => {
-    const request = get({ host: address.host, port: address.port, path, agent: false, timeout: ANSWER_TIMEOUT_MS });
+    const createConnection = (): Socket => dial(address);
+    // Only without an agent is this asked for the connection.
+    const request = get({ ...address, path, timeout: ANSWER_TIMEOUT_MS, createConnection });
     request.once("response", (response) => {
       const status = response.statusCode ?? 0;
       response.destroy();

@@ -5,6 +5,7 @@ import { FakeHost, settle } from "../testing/fake-host.ts";
 import { Registration, RENEW_EVERY_MS, RETRY_EVERY_MS } from "./registration.ts";
 
 const healthy: WorkloadRegistration = {
+  serviceAccount: "",
   labels: {},
   locality: { region: "", zone: "", subZone: "" },
   weight: 1,

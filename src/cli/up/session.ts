@@ -8,12 +8,15 @@ import { heddleCommand, type Host, type SupervisorLog } from "./host.ts";
 import { spawnerWith } from "./process.ts";
 import { networkProbe } from "./readiness.ts";
 import { MeshSupervisor, type SupervisorOptions } from "./supervisor.ts";
+import type { TransparentNetwork } from "./transparent/network.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** What is not ready is said this often. */
 const STILL_WAITING_EVERY_MS = 10_000;
 
-export interface SessionOptions extends Omit<SupervisorOptions, "host"> {
+export interface SessionOptions extends Omit<SupervisorOptions, "host" | "network"> {
+  /** Every instance gets a network namespace of its own. */
+  readonly transparent?: boolean;
   readonly io: Io;
   readonly log: SupervisorLog;
   /** Programs may colour what they write. */
@@ -32,7 +35,8 @@ export async function runMesh(
   options: SessionOptions,
   body: (supervisor: MeshSupervisor, ended: AbortSignal) => Promise<number>,
 ): Promise<number> {
-  const { io, log, colour, ...mesh } = options;
+  const { io, log, colour, transparent = false, ...mesh } = options;
+  const network = transparent ? await openNetwork(mesh.addresses) : undefined;
   const watchdog = new Watchdog();
   const host: Host = {
     clock: systemClock,
@@ -43,7 +47,7 @@ export async function runMesh(
     heddle: heddleCommand(),
     env: inheritedEnvironment(io, colour),
   };
-  const supervisor = new MeshSupervisor({ ...mesh, host });
+  const supervisor = new MeshSupervisor({ ...mesh, host, network });
   const ended = new AbortController();
   const forgetSignals = onEndSignals({
     first() {
@@ -67,6 +71,7 @@ export async function runMesh(
   } finally {
     await supervisor.stop();
     watchdog.close();
+    network?.close();
     clearInterval(heartbeat);
     forgetSignals();
   }
@@ -90,4 +95,8 @@ function sayWhatIsMissing(supervisor: MeshSupervisor, log: SupervisorLog): void 
 /** @param colour their output ends on a terminal: they may colour it, though they see a pipe */
 export function inheritedEnvironment(io: Io, colour: boolean): Readonly<Record<string, string | undefined>> {
   return colour ? { ...io.env, FORCE_COLOR: "1" } : io.env;
+}
+
+async function openNetwork(addresses: SupervisorOptions["addresses"]): Promise<TransparentNetwork> {
+  return (await import("./transparent/network.ts")).TransparentNetwork.open(addresses);
 }

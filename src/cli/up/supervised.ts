@@ -1,9 +1,9 @@
 /**
  * Keeps one program running.
  *
- *   idle --start--> running --exit--> waiting --delay over--> running
+ *   idle --start--> [preparing -->] running --exit--> waiting --delay over--> [preparing -->] running
  *   running --stop--> stopping --exit, or killed after the grace--> stopped
- *   waiting --stop--> stopped
+ *   waiting, preparing --stop--> stopped
  *   running --exit, without restart--> idle
  */
 import type { Clock, Timer } from "../../net/clock.ts";
@@ -13,7 +13,8 @@ import { RestartDelay } from "./restart.ts";
 export interface SupervisedOptions {
   /** For the log: "price-1", "price-1/proxy". */
   readonly name: string;
-  readonly program: Program;
+  /** Or what makes it, anew for each start; undefined: `wanted` has told it that it is not to be started any more. */
+  readonly program: Program | ((wanted: () => boolean) => Promise<Program | undefined>);
   readonly spawner: Spawner;
   readonly clock: Clock;
   /** Start it again when it ended; default true. */
@@ -35,6 +36,7 @@ export class Supervised {
   readonly #options: SupervisedOptions;
   readonly #delay = new RestartDelay();
   #process: RunningProcess | undefined;
+  #preparing = false;
   #startedAt = 0;
   #restart: Timer | undefined;
   #stopped: PromiseWithResolvers<void> | undefined;
@@ -50,15 +52,17 @@ export class Supervised {
 
   /** Only once, and not after `stop`. */
   start(): void {
-    if (this.#stopped !== undefined || this.#process !== undefined) return;
-    const { spawner, program, clock } = this.#options;
-    this.starts++;
-    this.#startedAt = clock.now();
-    this.#process = spawner(program, {
-      onLine: (line) => this.#options.onLine(line),
-      onExit: (exit) => this.#exited(exit),
+    if (this.#stopped !== undefined || this.#process !== undefined || this.#preparing) return;
+    const { program } = this.#options;
+    if (typeof program !== "function") {
+      this.#run(program);
+      return;
+    }
+    this.#preparing = true;
+    void program(() => this.#stopped === undefined).then((prepared) => {
+      this.#preparing = false;
+      if (prepared !== undefined && this.#stopped === undefined) this.#run(prepared);
     });
-    this.#options.onStart();
   }
 
   /**
@@ -87,6 +91,17 @@ export class Supervised {
   /** Ends it at once, for good if `stop` was called before. */
   kill(): void {
     this.#process?.signal("SIGKILL");
+  }
+
+  #run(program: Program): void {
+    const { spawner, clock } = this.#options;
+    this.starts++;
+    this.#startedAt = clock.now();
+    this.#process = spawner(program, {
+      onLine: (line) => this.#options.onLine(line),
+      onExit: (exit) => this.#exited(exit),
+    });
+    this.#options.onStart();
   }
 
   #exited(exit: ProcessExit): void {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
-import type { MeshFile, MeshFileService } from "../../dialects/mesh/mesh-file.ts";
+import { defaultMeshPolicy, type MeshFile, type MeshFileService } from "../../dialects/mesh/mesh-file.ts";
 import { FakeHost, settle } from "../testing/fake-host.ts";
 import {
   CONTROL_GRACE_MS,
@@ -26,7 +26,14 @@ function service(name: string, more: Partial<MeshFileService> = {}): MeshFileSer
 }
 
 function mesh(...services: MeshFileService[]): MeshFile {
-  return { file: "/work/shop/mesh.yaml", name: "shop", namespace: "default", services };
+  return {
+    file: "/work/shop/mesh.yaml",
+    name: "shop",
+    namespace: "default",
+    services,
+    resourcePaths: [],
+    policy: defaultMeshPolicy,
+  };
 }
 
 function at(port: number): { host: string; port: number } {

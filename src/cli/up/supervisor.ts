@@ -6,9 +6,17 @@ import { formatAddress } from "../values.ts";
 import { heddleProgram, type Host } from "./host.ts";
 import { Instance } from "./instance.ts";
 import { KeyboardSidecar } from "./keyboard.ts";
-import { allocatePorts, KEYBOARD, releasePorts, type InstanceDefinition, type MeshAddresses } from "./plan.ts";
+import {
+  allocatePorts,
+  KEYBOARD,
+  releasePorts,
+  type InstanceDefinition,
+  type InstancePorts,
+  type MeshAddresses,
+} from "./plan.ts";
 import { PortAllocator } from "./ports.ts";
 import { whenReady } from "./readiness.ts";
+import type { TransparentNetwork } from "./transparent/network.ts";
 import { Supervised } from "./supervised.ts";
 
 /** How long each step of an orderly end may take before what is left is killed; ten seconds together. */
@@ -28,6 +36,8 @@ export interface SupervisorOptions {
   readonly stateDirectory: string;
   readonly logLevel: LogLevel;
   readonly host: Host;
+  /** Every instance gets a network namespace of its own in it; undefined: all are on this machine's loopback interface. */
+  readonly network?: TransparentNetwork | undefined;
 }
 
 export class MeshSupervisor {
@@ -50,7 +60,16 @@ export class MeshSupervisor {
     this.#allocator = new PortAllocator(options.basePort);
     for (const { port } of Object.values(addresses)) this.#allocator.reserve(port);
     const words = ["control", "--api", formatAddress(addresses.api), "--xds", formatAddress(addresses.xds)];
-    words.push("-f", mesh.file, "--state-dir", options.stateDirectory, "--log-level", options.logLevel);
+    words.push(
+      "-f",
+      mesh.file,
+      "--identity-trust-domain",
+      mesh.policy.trustDomain,
+      "--state-dir",
+      options.stateDirectory,
+      "--log-level",
+      options.logLevel,
+    );
     this.#control = new Supervised({
       name: "control",
       program: heddleProgram(host, words),
@@ -126,20 +145,38 @@ export class MeshSupervisor {
     );
     await Promise.all(gone.map((instance) => this.#retire(instance)));
     if (mesh.namespace !== this.#keyboard.namespace) await this.#moveKeyboard(mesh.namespace);
+    await this.#options.network?.setServices(mesh);
     for (const [name, definition] of wanted) {
       if (this.#instances.has(name)) continue;
-      const ports = await allocatePorts(definition, this.#allocator);
+      const { ports, host } = await this.#settle(definition);
       if (this.#ending) return;
       const instance = new Instance({
         definition,
         ports,
         addresses: this.#options.addresses,
         sidecar: this.#sidecarSettings(),
-        host: this.#options.host,
+        host,
         onReady: () => this.#checkReady(),
       });
       this.#instances.set(name, instance);
       instance.start();
+    }
+  }
+
+  /** Finds an instance its place. */
+  async #settle(definition: InstanceDefinition): Promise<{ ports: InstancePorts; host: Host }> {
+    const { host, network } = this.#options;
+    if (network === undefined) return { ports: await allocatePorts(definition, this.#allocator), host };
+    const { instance, service, namespace } = definition;
+    const own = service.ports.map(({ port }) => port);
+    for (const port of own) this.#allocator.reserve(port);
+    const captured = await network.place(instance.name, service.name, namespace, own);
+    try {
+      const ports = { ...(await allocatePorts(definition, this.#allocator, own)), captured };
+      return { ports, host: await network.hostOf(instance.name, host, ports.admin) };
+    } catch (error) {
+      network.leave(instance.name);
+      throw error;
     }
   }
 
@@ -149,6 +186,7 @@ export class MeshSupervisor {
     await instance.stopSidecar(SIDECAR_GRACE_MS);
     await instance.stopProgram(PROGRAM_GRACE_MS);
     releasePorts(instance.ports, this.#allocator);
+    this.#options.network?.leave(instance.name);
     if (!this.#ending) this.#instances.delete(instance.name);
   }
 
@@ -161,11 +199,12 @@ export class MeshSupervisor {
   }
 
   #newKeyboard(namespace: string): KeyboardSidecar {
+    const { host, network } = this.#options;
     return new KeyboardSidecar({
       namespace,
       addresses: this.#options.addresses,
       sidecar: this.#sidecarSettings(),
-      host: this.#options.host,
+      host: network?.keyboardHost(host) ?? host,
       onReady: () => this.#checkReady(),
     });
   }

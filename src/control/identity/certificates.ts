@@ -5,7 +5,7 @@ import { createPrivateKey, KeyObject, webcrypto } from "node:crypto";
 
 import * as x509 from "@peculiar/x509";
 
-x509.cryptoProvider.set(webcrypto as Crypto);
+x509.cryptoProvider.set(webcrypto);
 
 /** A certificate that signs others, with its key. */
 export interface Signer {
@@ -165,5 +165,5 @@ function pem(certificate: x509.X509Certificate): string {
 }
 
 function privatePem(key: CryptoKey): string {
-  return KeyObject.from(key).export({ type: "pkcs8", format: "pem" }) as string;
+  return KeyObject.from(key).export({ type: "pkcs8", format: "pem" });
 }

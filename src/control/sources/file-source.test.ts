@@ -8,7 +8,8 @@ import { until } from "../../../test/support/until.ts";
 import { systemClock } from "../../net/clock.ts";
 import { VirtualClock } from "../../net/virtual-clock.ts";
 import { recordingLogger } from "../testing/logger.ts";
-import { FileSource, POLL_MS } from "./file-source.ts";
+import { FileSource } from "./file-source.ts";
+import { POLL_MS } from "./follow.ts";
 
 const cleanups: (() => void | Promise<void>)[] = [];
 let folder = "";

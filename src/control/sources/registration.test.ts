@@ -33,6 +33,7 @@ describe("parseRegistration", () => {
     assert.deepEqual(registration("price-1"), {
       name: "price-1",
       namespace: "default",
+      serviceAccount: "",
       labels: {},
       locality: { region: "", zone: "", subZone: "" },
       weight: 1,
@@ -47,11 +48,12 @@ describe("parseRegistration", () => {
 
   it("takes everything", () => {
     const body = {
+      serviceAccount: "pricing.batch",
       labels: { version: "v2" },
       locality: { region: "eu", zone: "a", subZone: "1" },
       weight: 5,
       health: "draining",
-      ports: [{ ...port, address: "::1" }],
+      ports: [{ ...port, address: "::1", appPort: 8080, serviceAddresses: ["10.78.0.2", "fd77::2:2"] }],
       admin: "127.0.0.1:4191",
       outbound: "[::1]:4140",
       upstreams: [{ authority: "product", address: "127.0.0.1:1" }],
@@ -82,6 +84,11 @@ describe("parseRegistration", () => {
     assert.deepEqual(errors({ ...registrationBody, ttlSeconds: 3_601 }), [
       "ttlSeconds: expected a whole number, 5 to 3600",
     ]);
+    for (const serviceAccount of ["Price", "a..b", "-a", "a/b", "a".repeat(254)]) {
+      assert.deepEqual(errors({ ...registrationBody, serviceAccount }), [
+        'serviceAccount: expected the name of a service account: small letters, digits, "-" and ".", at most 253 characters',
+      ]);
+    }
     assert.deepEqual(errors({ ...registrationBody, weight: 0 }), ["weight: expected a whole number, 1 to 4294967295"]);
     assert.deepEqual(errors({ ...registrationBody, health: "ill" }), [
       "health: expected one of healthy, unhealthy, draining",

@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 
 import * as z from "zod";
 
+import { isServiceAccount } from "../../model/identity.ts";
 import { APP_PROTOCOLS, defaultProtocol, PORT_PROTOCOLS, portProtocol } from "../../model/service.ts";
 import type { Workload } from "../../model/workload.ts";
 
@@ -13,6 +14,8 @@ export const TTL_SECONDS_MAX = 3_600;
 export const REGISTRATION_PORTS_MAX = 64;
 export const REGISTRATION_LABELS_MAX = 64;
 export const REGISTRATION_UPSTREAMS_MAX = 256;
+/** Virtual addresses of the service of one port. */
+export const SERVICE_ADDRESSES_MAX = 8;
 /** Errors that one answer lists. */
 export const FIELD_ERRORS_MAX = 20;
 
@@ -72,7 +75,18 @@ const port = z.strictObject({
   address: ipAddress,
   addressPort: integer(1, 65_535),
   meshed: z.boolean({ error: "expected true or false" }),
+  appPort: integer(1, 65_535).optional(),
+  serviceAddresses: z
+    .array(ipAddress, { error: "expected a list of IP addresses" })
+    .max(SERVICE_ADDRESSES_MAX, { error: `expected at most ${SERVICE_ADDRESSES_MAX} addresses` })
+    .optional(),
 });
+
+const serviceAccount = z
+  .string({ error: "expected the name of a service account" })
+  .refine((value) => value === "" || isServiceAccount(value), {
+    error: 'expected the name of a service account: small letters, digits, "-" and ".", at most 253 characters',
+  });
 
 const locality = z.strictObject({
   region: text(253).default(""),
@@ -84,6 +98,7 @@ const HEALTH = ["healthy", "unhealthy", "draining"] as const;
 
 const body = z.strictObject(
   {
+    serviceAccount: serviceAccount.default(""),
     labels: z
       .record(text(253), text(256), { error: "expected an object of texts" })
       .refine((labels) => Object.keys(labels).length <= REGISTRATION_LABELS_MAX, {

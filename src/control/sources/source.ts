@@ -4,7 +4,7 @@ import type { Diagnostic } from "../../dialects/diagnostic.ts";
 export interface SourceStatus {
   /** Unique: the path of a file, or "registrations". */
   readonly name: string;
-  readonly kind: "file" | "registry";
+  readonly kind: "file" | "resources" | "registry";
   /** "bad": what is in force is older than what the source says now. */
   readonly state: "ok" | "bad";
   /** When what is in force was read, ISO 8601; null: never yet. */

@@ -1,5 +1,6 @@
-/** What the window keeps of one scrape of one sidecar: a few sums over all series. */
+/** What is kept of one scrape of one sidecar: a few sums over all series, and some series as they are. */
 import { ExpositionParser, type SampleLabels } from "./parse-exposition.ts";
+import { isSeriesName, SERIES_FAMILIES, SeriesReader, type SeriesSample } from "./series-reader.ts";
 
 /** Upper bounds of the latency buckets in milliseconds, without +Inf: those of Linkerd's `response_latency_ms`. */
 export const LATENCY_BOUNDS_MS: readonly number[] = [
@@ -22,6 +23,8 @@ export interface Sample {
   readonly openConnections: number;
   /** Unix seconds; 0 if the sidecar does not say. */
   readonly startedAt: number;
+  /** Who it calls and whom it has let in. */
+  readonly series: ReadonlyMap<string, SeriesSample>;
   /** Lines that could not be understood. */
   readonly malformed: number;
 }
@@ -33,6 +36,7 @@ const WANTED = new Set([
   "tcp_read_bytes_total",
   "tcp_write_bytes_total",
   "process_start_time_seconds",
+  ...Object.keys(SERIES_FAMILIES),
 ]);
 
 const BUCKET_OF_BOUND = new Map(LATENCY_BOUNDS_MS.map((bound, i) => [bound, i]));
@@ -41,6 +45,7 @@ const BUCKET_OF_BOUND = new Map(LATENCY_BOUNDS_MS.map((bound, i) => [bound, i]))
 export class SampleReader {
   readonly #parser = new ExpositionParser(WANTED, (name, labels, value) => this.#add(name, labels, value));
   readonly #latency = Array.from({ length: LATENCY_BOUNDS_MS.length + 1 }, () => 0);
+  readonly #series = new SeriesReader();
   #success = 0;
   #failure = 0;
   #readBytes = 0;
@@ -68,6 +73,7 @@ export class SampleReader {
       },
       openConnections: this.#openConnections,
       startedAt: this.#startedAt,
+      series: this.#series.finish(),
       malformed: this.#parser.malformed,
     };
   }
@@ -78,6 +84,7 @@ export class SampleReader {
       this.#startedAt = value;
       return;
     }
+    if (isSeriesName(name)) this.#series.add(name, labels, value);
     if (labels.get("direction") !== "inbound") return;
     if (name === "response_total") {
       if (labels.get("classification") === "success") this.#success += value;
@@ -90,7 +97,7 @@ export class SampleReader {
       // The callers' side; the side of the application would count every connection twice.
       if (name === "tcp_open_connections") this.#openConnections += value;
       else if (name === "tcp_read_bytes_total") this.#readBytes += value;
-      else this.#writeBytes += value;
+      else if (name === "tcp_write_bytes_total") this.#writeBytes += value;
     }
   }
 }

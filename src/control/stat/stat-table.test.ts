@@ -45,6 +45,7 @@ function sample(success: number, failure = 0, slow = 0): Sample {
     startedAt: 0,
     openConnections: 2,
     malformed: 0,
+    series: new Map(),
     counters: { success, failure, readBytes: total * 100, writeBytes: total * 10, latency: [...latency, total] },
   };
 }

@@ -12,6 +12,7 @@ function sample(success: number, startedAt = 1_000): Sample {
     startedAt,
     openConnections: 1,
     malformed: 0,
+    series: new Map(),
     counters: { success, failure: 0, readBytes: success * 10, writeBytes: 0, latency: [...latency, success] },
   };
 }

@@ -4,9 +4,17 @@ import { basename, dirname, resolve } from "node:path";
 import { defaultProtocol } from "../../model/service.ts";
 import { closest } from "../closest.ts";
 import type { Diagnostic } from "../diagnostic.ts";
+import { parseDuration } from "../duration.ts";
 import { formatPath, type YamlDocument, type YamlPath } from "../yaml-document.ts";
-import type { MeshFile, MeshFileInstance, MeshFilePort, MeshFileService } from "./mesh-file.ts";
-import type { InstanceText, PortText, ServiceText } from "./schema.ts";
+import {
+  defaultMeshPolicy,
+  type MeshFile,
+  type MeshFileInstance,
+  type MeshFilePolicy,
+  type MeshFilePort,
+  type MeshFileService,
+} from "./mesh-file.ts";
+import type { InstanceText, PolicyText, PortText, ServiceText } from "./schema.ts";
 
 type ScalarsText = Readonly<Record<string, string | number | boolean>>;
 
@@ -15,7 +23,12 @@ export interface MeshHead {
   readonly namespace: string | undefined;
   /** Every name under `services`, also of those that have errors. */
   readonly serviceNames: readonly string[];
+  readonly resources: readonly string[];
+  readonly policy: PolicyText;
 }
+
+/** Milliseconds: Istio's for `envoyExtAuthzGrpc`. */
+const AUTHORIZER_TIMEOUT_MS = 600;
 
 /** Compiles the services that have the right shape; what else is wrong with them is added to `diagnostics`. */
 export class MeshCompiler {
@@ -69,7 +82,38 @@ export class MeshCompiler {
       name: this.#head.name ?? labelFrom(basename(dirname(this.#file))),
       namespace: this.#namespace,
       services: this.#services,
+      resourcePaths: this.#resourcePaths(),
+      policy: this.#policy(this.#head.policy),
     };
+  }
+
+  #resourcePaths(): string[] {
+    const paths = this.#head.resources.map((path) => resolve(dirname(this.#file), path));
+    this.#once(paths, ["resources"], (path) => `${path} is listed twice`);
+    return [...new Set(paths)];
+  }
+
+  #policy({ default: decides, trustDomain, authorizers = [] }: PolicyText): MeshFilePolicy {
+    const names = authorizers.map(({ name }) => name);
+    this.#once(names, ["policy", "authorizers"], (name) => `the name ${name} is already used above`);
+    return {
+      default: decides ?? defaultMeshPolicy.default,
+      trustDomain: trustDomain ?? defaultMeshPolicy.trustDomain,
+      authorizers: authorizers.map(({ name, address, timeout, failOpen }) => ({
+        name,
+        address,
+        timeoutMs: parseDuration(timeout ?? "") ?? AUTHORIZER_TIMEOUT_MS,
+        failOpen: failOpen ?? false,
+      })),
+    };
+  }
+
+  #once(values: readonly string[], path: YamlPath, message: (value: string) => string): void {
+    const seen = new Set<string>();
+    values.forEach((value, i) => {
+      if (seen.has(value)) this.#error([...path, i], "value", message(value));
+      seen.add(value);
+    });
   }
 
   get #namespace(): string {

@@ -3,13 +3,11 @@ import type * as z from "zod";
 
 import { closest } from "../closest.ts";
 import type { Diagnostic } from "../diagnostic.ts";
+import { describe } from "../shape.ts";
 import { formatPath, type YamlDocument, type YamlPath } from "../yaml-document.ts";
-import { instanceSchema, meshSchema, portSchema, serviceSchema } from "./schema.ts";
+import { authorizerSchema, instanceSchema, meshSchema, policySchema, portSchema, serviceSchema } from "./schema.ts";
 
 type Issue = z.core.$ZodIssue;
-
-/** Characters of a found value that a message repeats. */
-const SHOWN_LENGTH_MAX = 40;
 
 /** One diagnostic for each thing wrong. */
 export function issuesToDiagnostics(issues: readonly Issue[], document: YamlDocument, file: string): Diagnostic[] {
@@ -69,6 +67,7 @@ function knownKeysHint(key: string, path: YamlPath): string {
 
 /** The mapping schema that stands at a path; strict mappings are the only ones with unknown keys. */
 function shapeAt(path: YamlPath): Readonly<Record<string, unknown>> {
+  if (path[0] === "policy") return path.length === 1 ? policySchema.shape : authorizerSchema.shape;
   if (path.length < 2) return meshSchema.shape;
   if (path.length === 2) return serviceSchema.shape;
   return path[2] === "ports" ? portSchema.shape : instanceSchema.shape;
@@ -81,15 +80,4 @@ function valueAt(value: unknown, path: YamlPath): unknown {
     at = (at as Record<string | number, unknown>)[part];
   }
   return at;
-}
-
-/** What stands there, short. */
-export function describe(value: unknown): string {
-  if (value === null || value === undefined) return "nothing";
-  if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
-  if (typeof value === "object") return Object.keys(value).length === 0 ? "an empty mapping" : "a mapping";
-  if (typeof value === "number" || typeof value === "boolean") return String(value);
-  if (typeof value !== "string") return `a ${typeof value}`;
-  const shown = value.length > SHOWN_LENGTH_MAX ? `${value.slice(0, SHOWN_LENGTH_MAX)}…` : value;
-  return JSON.stringify(shown);
 }

@@ -1,7 +1,9 @@
 /**
- * mesh.yaml: which workloads to run on this machine, in the spirit of a compose file. It says nothing about routing or
- * policy; those have dialects of their own. Defaults are filled in here: what reads a `MeshFile` never has to guess.
+ * mesh.yaml: which workloads to run on this machine, in the spirit of a compose file. Of routing and policy it says only
+ * which documents hold and what decides where they say nothing; those have dialects of their own. Defaults are filled in here: what reads a `MeshFile` never has to guess.
  */
+import { DEFAULT_TRUST_DOMAIN } from "../../model/identity.ts";
+import type { DefaultPolicy, ExternalAuthorizer } from "../../model/inbound-policy.ts";
 import type { PortProtocol } from "../../model/service.ts";
 
 export interface MeshFile {
@@ -12,7 +14,26 @@ export interface MeshFile {
   /** Namespace of its services. Default "default". */
   readonly namespace: string;
   readonly services: readonly MeshFileService[];
+  /** Files and folders of documents in other dialects: absolute, in the order of the file. */
+  readonly resourcePaths: readonly string[];
+  readonly policy: MeshFilePolicy;
 }
+
+export interface MeshFilePolicy {
+  /** What decides about calls that no document is about. Default "all-unauthenticated". */
+  readonly default: DefaultPolicy;
+  /** Default "cluster.local". */
+  readonly trustDomain: string;
+  /** What Istio's CUSTOM policies may name as their provider. */
+  readonly authorizers: readonly ExternalAuthorizer[];
+}
+
+/** What holds in a mesh whose file says nothing of it. */
+export const defaultMeshPolicy: MeshFilePolicy = {
+  default: "all-unauthenticated",
+  trustDomain: DEFAULT_TRUST_DOMAIN,
+  authorizers: [],
+};
 
 export interface MeshFileService {
   /** A DNS label: the key in `services`. */

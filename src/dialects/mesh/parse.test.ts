@@ -43,6 +43,8 @@ describe("parseMeshFile", () => {
           ready: "",
         },
       ],
+      resourcePaths: [],
+      policy: { default: "all-unauthenticated", trustDomain: "cluster.local", authorizers: [] },
     });
   });
 
@@ -316,7 +318,7 @@ const bad: readonly [what: string, text: string, ...expected: string[]][] = [
   [
     "an alias bomb",
     bomb,
-    "7:12: services.b4[0]: the document expands to more than 200000 values (aliases that repeat aliases grow without bound)",
+    "7:12: services.b4[0]: the file expands to more than 200000 values (aliases that repeat aliases grow without bound)",
   ],
   [
     "nesting",
@@ -326,7 +328,7 @@ const bad: readonly [what: string, text: string, ...expected: string[]][] = [
   [
     "more values than are read",
     `services: [${"x,".repeat(200_000)}]`,
-    "1:400008: services[199998]: the document expands to more than 200000 values",
+    "1:400008: services[199998]: the file expands to more than 200000 values",
   ],
   [
     "a file that is too large",
@@ -341,7 +343,7 @@ const bad: readonly [what: string, text: string, ...expected: string[]][] = [
   [
     "an unknown key that is near none",
     "volumes: {}\nservices: { a: { run: x } }\n",
-    '1:1: volumes: unknown key "volumes" (known here: name, namespace, services)',
+    '1:1: volumes: unknown key "volumes" (known here: name, namespace, services, resources, policy)',
   ],
   [
     "a prototype's name",

@@ -6,7 +6,7 @@ import { parseYaml } from "../yaml-document.ts";
 import { MeshCompiler } from "./compile.ts";
 import { issuesToDiagnostics } from "./issues.ts";
 import type { MeshFile } from "./mesh-file.ts";
-import { meshSchema, serviceSchema } from "./schema.ts";
+import { meshSchema, policySchema, serviceSchema } from "./schema.ts";
 
 export interface ParsedMeshFile {
   /** There unless a diagnostic is an error. */
@@ -34,6 +34,8 @@ export function parseMeshFile(text: string, file: string): ParsedMeshFile {
     name: shape.data?.name,
     namespace: shape.data?.namespace ?? textOf(root["namespace"]),
     serviceNames: Object.keys(services),
+    resources: shape.data?.resources ?? [],
+    policy: policySchema.safeParse(root["policy"]).data ?? {},
   });
   for (const [name, value] of Object.entries(services)) {
     const service = serviceSchema.safeParse(value);

@@ -4,7 +4,9 @@
  */
 import * as z from "zod";
 
+import { DEFAULT_POLICIES } from "../../model/inbound-policy.ts";
 import { APP_PROTOCOLS, OPAQUE_PORTS, PORT_PROTOCOLS, portProtocol } from "../../model/service.ts";
+import { parseDuration } from "../duration.ts";
 
 /** Instances of one service. */
 export const INSTANCES_MAX = 100;
@@ -12,6 +14,10 @@ export const INSTANCES_MAX = 100;
 export const PORTS_MAX = 64;
 /** Upstreams of one service. */
 export const UPSTREAMS_MAX = 256;
+/** Entries of `resources`. */
+export const RESOURCE_PATHS_MAX = 1_000;
+/** Entries of `policy.authorizers`. */
+export const AUTHORIZERS_MAX = 100;
 const TEXT_LENGTH_MAX = 32_768;
 
 function leaf(pattern: RegExp, lengthMax: number, expected: string): z.ZodString {
@@ -142,6 +148,54 @@ export const serviceSchema = z.strictObject(
   { error: 'a mapping with at least "run"' },
 );
 
+const TIMEOUT = 'a time from 1ms to 60s, like "600ms"';
+
+export const authorizerSchema = z.strictObject(
+  {
+    name: leaf(/^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$/, 253, 'the name that policies say, like "opa"').meta({
+      description: "What provider.name of Istio's AuthorizationPolicy names.",
+    }),
+    address: leaf(
+      /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])$/,
+      259,
+      'host:port, like "127.0.0.1:9191"',
+    ).meta({ description: "Where the server speaks envoy.service.auth.v3 over gRPC without TLS." }),
+    timeout: leaf(/^/, 32, TIMEOUT)
+      .refine((value) => (parseDuration(value) ?? 0) >= 1 && (parseDuration(value) ?? 0) <= 60_000, { error: TIMEOUT })
+      .optional()
+      .meta({ description: "Until it counts as silent. Default 600ms." }),
+    failOpen: z
+      .boolean({ error: "true or false" })
+      .optional()
+      .meta({ description: "Whether calls pass while it does not answer. Default false." }),
+  },
+  { error: 'a mapping with "name" and "address"' },
+);
+
+const POLICY_NAMES = DEFAULT_POLICIES.map((name) => `"${name}"`).join(", ");
+
+export const policySchema = z
+  .strictObject(
+    {
+      default: z
+        .enum(DEFAULT_POLICIES, { error: `one of ${POLICY_NAMES}` })
+        .optional()
+        .meta({ description: 'Who may call where no document says anything. Default "all-unauthenticated".' }),
+      trustDomain: leaf(/^[a-z0-9]([-a-z0-9._]*[a-z0-9])?$/, 255, 'a trust domain, like "cluster.local"')
+        .optional()
+        .meta({ description: 'What the identities of this mesh begin with. Default "cluster.local".' }),
+      authorizers: z
+        .array(authorizerSchema, { error: "a list of authorizers" })
+        .max(AUTHORIZERS_MAX, { error: `at most ${AUTHORIZERS_MAX} authorizers` })
+        .optional()
+        .meta({ description: "External authorizers, by the names that Istio's CUSTOM policies say." }),
+    },
+    { error: 'a mapping like "default: deny"' },
+  )
+  .meta({ description: "What the documents under resources leave open." });
+
+const RESOURCES = "a list of files and folders";
+
 const SERVICES = "a mapping of names to services, with at least one";
 
 export const meshSchema = z
@@ -154,6 +208,15 @@ export const meshSchema = z
       services: z
         .record(dnsLabel("the name of a service"), serviceSchema, { error: SERVICES })
         .refine((services) => Object.keys(services).length > 0, { error: SERVICES }),
+      resources: z
+        .array(argument(1, "a file or a folder, relative to this file or absolute"), { error: RESOURCES })
+        .max(RESOURCE_PATHS_MAX, { error: `at most ${RESOURCE_PATHS_MAX} files and folders` })
+        .optional()
+        .meta({
+          description:
+            "Documents of Istio, Linkerd, SMI and Consul: files, and folders of which *.yaml, *.yml and *.json are read.",
+        }),
+      policy: policySchema.optional(),
     },
     { error: 'a mapping with "services"' },
   )
@@ -162,6 +225,7 @@ export const meshSchema = z
 export type PortText = z.infer<typeof portSchema>;
 export type InstanceText = z.infer<typeof instanceSchema>;
 export type ServiceText = z.infer<typeof serviceSchema>;
+export type PolicyText = z.infer<typeof policySchema>;
 export type MeshText = z.infer<typeof meshSchema>;
 
 /** For editors: what `schema/mesh.schema.json` holds. */

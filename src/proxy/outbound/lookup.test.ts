@@ -2,17 +2,18 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import { RecordedResponse, requestHead } from "../../../test/support/exchange-recorder.ts";
-import { ResetCause } from "../../protocol/exchange.ts";
+import { type ClientStream, ResetCause } from "../../protocol/exchange.ts";
 import { failureOf } from "../failure.ts";
+import { HELD_BYTES_MAX } from "../held-request.ts";
 import { FakeWorld, settled } from "../testing/fake-world.ts";
-import { HELD_BYTES_MAX, Lookup } from "./lookup.ts";
+import { lookUp } from "./lookup.ts";
 import type { KnownService, Resolution } from "./services.ts";
 
 const FOUND = {} as KnownService;
 
 interface Rig {
   readonly world: FakeWorld;
-  readonly lookup: Lookup;
+  readonly lookup: ClientStream;
   readonly response: RecordedResponse;
   readonly resolve: (resolution: Resolution) => Promise<void>;
   readonly givenUp: () => number;
@@ -24,7 +25,7 @@ function rig(): Rig {
   const response = new RecordedResponse();
   let done: ((resolution: Resolution) => void) | undefined;
   let givenUp = 0;
-  const lookup = new Lookup(
+  const lookup = lookUp(
     (callback) => {
       done = callback;
       return () => givenUp++;
@@ -40,7 +41,7 @@ function rig(): Rig {
   return { world, lookup, response, resolve, givenUp: () => givenUp };
 }
 
-describe("Lookup", () => {
+describe("a request whose service is looked up", () => {
   it("holds what is sent meanwhile and sends it on in order, with end or trailers", async () => {
     for (const end of ["data", "trailers"]) {
       const { world, lookup, resolve } = rig();
@@ -120,7 +121,7 @@ describe("Lookup", () => {
 
   it("never answers from inside, even if the name is known at once", async () => {
     const response = new RecordedResponse();
-    const lookup = new Lookup(
+    const lookup = lookUp(
       (done) => (done("absent"), () => {}),
       () => assert.fail(),
       "x",

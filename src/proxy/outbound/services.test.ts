@@ -16,6 +16,10 @@ class FakeDiscovery implements Discovery {
     this.watchers.set(authority, watcher);
     return () => this.watchers.delete(authority);
   }
+
+  watchPolicy(): () => void {
+    return () => {};
+  }
 }
 
 function view(name: string): ServiceView {

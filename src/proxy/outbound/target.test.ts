@@ -50,6 +50,7 @@ function rig(known: ServiceView, fixed?: string): Rig {
       else watcher.onUnknown();
       return () => {};
     },
+    watchPolicy: () => () => {},
   };
   const services = new Services({
     clock: world.clock,

@@ -6,9 +6,10 @@ import type { Clock } from "../../net/clock.ts";
 import type { ClientStream, RequestHead, ResponseReceiver } from "../../protocol/exchange.ts";
 import { dropOwnFields } from "../own-fields.ts";
 import { failureCause, failures } from "../failure.ts";
+import { refuse } from "../refused.ts";
 import type { HttpService } from "../service.ts";
 import { TimedExchange } from "../timed-exchange.ts";
-import { Lookup } from "./lookup.ts";
+import { lookUp } from "./lookup.ts";
 import type { KnownService, Services } from "./services.ts";
 
 /**
@@ -36,8 +37,9 @@ export class NamedTarget implements HttpService {
     const authority = this.#authority ?? head.authority.toLowerCase();
     const known = this.#services.known(authority);
     if (known !== undefined) return this.#route(known, authority, head, end, receiver);
-    if (!NAME.test(authority)) return refuse(receiver, `"${authority}" is no name of a service`);
-    return new Lookup(
+    if (this.#authority === undefined && !NAME.test(authority))
+      return unknown(receiver, `"${authority}" is no name of a service`);
+    return lookUp(
       (done) => this.#services.resolve(authority, done),
       (service) => this.#route(service, authority, head, end, receiver),
       authority,
@@ -55,7 +57,7 @@ export class NamedTarget implements HttpService {
     const route = known.router.match(head);
     const backend = route === undefined ? undefined : known.backend(route.pickBackend(this.#random));
     if (route === undefined || backend === undefined) {
-      return refuse(receiver, `no route of ${authority} takes ${head.method} ${head.path}`);
+      return unknown(receiver, `no route of ${authority} takes ${head.method} ${head.path}`);
     }
     if (route.timeoutMs === 0) return backend.open(head, end, receiver);
     // Whoever serves it learns the smaller of the two limits.
@@ -64,24 +66,6 @@ export class NamedTarget implements HttpService {
   }
 }
 
-function refuse(receiver: ResponseReceiver, detail: string): ClientStream {
-  const stream = new Refused();
-  queueMicrotask(() => {
-    if (!stream.over) receiver.onReset(failureCause(failures.unknownService, "refused", detail));
-  });
-  return stream;
-}
-
-/** A stream that leads nowhere. */
-class Refused implements ClientStream {
-  over = false;
-  sendData(): boolean {
-    return true;
-  }
-  sendTrailers(): void {}
-  reset(): void {
-    this.over = true;
-  }
-  pause(): void {}
-  resume(): void {}
+function unknown(receiver: ResponseReceiver, detail: string): ClientStream {
+  return refuse(receiver, failureCause(failures.unknownService, "refused", detail));
 }

@@ -6,6 +6,9 @@ import type { Connection } from "../../net/connection.ts";
 import type { Lease } from "../../telemetry/lease.ts";
 import type { Labels } from "../../telemetry/metrics.ts";
 import { Application } from "../application.ts";
+import type { Guard } from "../authz/guard.ts";
+import { guardBytes } from "../authz/guarded-bytes.ts";
+import { GuardedService } from "../authz/guarded-service.ts";
 import type { Backend } from "../backend.ts";
 import type { ProxyContext } from "../context.ts";
 import { GrpcDeadlines } from "../grpc-deadline.ts";
@@ -26,6 +29,7 @@ export interface Caller {
 export interface CallersOptions {
   readonly context: ProxyContext;
   readonly backend: Backend;
+  readonly guard: Guard;
   /** The metric labels of the application that they call. */
   readonly target: Labels;
 }
@@ -70,7 +74,7 @@ export class Callers {
   }
 
   #caller(identity: string, believed: boolean, lease: Lease | undefined): Caller {
-    const { context, backend, target } = this.#options;
+    const { context, backend, guard, target } = this.#options;
     const { metrics, logger, clock } = context;
     const secured = context.security !== undefined;
     const labels = { direction: "inbound", ...callerLabels(secured, identity, false) };
@@ -85,8 +89,15 @@ export class Callers {
         logger,
         clock,
         service: new Application(new GrpcDeadlines(service, clock), believed),
+        guard: {
+          get open() {
+            return guard.open;
+          },
+          serviceFor: (connection) =>
+            new Application(new GrpcDeadlines(new GuardedService(guard, connection, service), clock), believed),
+        },
       },
-      opaque: forwardOpaque(backend, "inbound", context, counted),
+      opaque: guardBytes(guard, forwardOpaque(backend, "inbound", context, counted)),
     };
   }
 }

@@ -39,6 +39,11 @@ export function reserveAddresses(config: ProxyConfig): ReservedAddresses {
     inbound: config.inbound.map((inbound) => ({ ...inbound, listen: reserve(inbound.listen) })),
     upstreams: config.upstreams.map((upstream) => ({ ...upstream, listen: reserve(upstream.listen) })),
     outbound: config.outbound === undefined ? undefined : reserve(config.outbound),
+    capture: config.capture && {
+      ...config.capture,
+      inbound: reserve(config.capture.inbound),
+      outbound: reserve(config.capture.outbound),
+    },
   };
   return { config: reserved, release };
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import type { Discovery, ServiceWatcher } from "../../model/discovery.ts";
+import { type InboundPolicy, openPolicy } from "../../model/inbound-policy.ts";
 import type { ServiceView } from "../../model/mesh.ts";
 import { defaultBackendPolicy } from "../../model/backend-policy.ts";
 import { fakeEndpoint } from "../testing/fake-world.ts";
@@ -17,6 +18,13 @@ class FakeDiscovery implements Discovery {
     this.watchers.set(authority, watcher);
     if (this.unknown.has(authority)) watcher.onUnknown();
     return () => void this.watchers.delete(authority);
+  }
+
+  readonly policyListeners = new Set<(policy: InboundPolicy) => void>();
+
+  watchPolicy(listener: (policy: InboundPolicy) => void): () => void {
+    this.policyListeners.add(listener);
+    return () => void this.policyListeners.delete(listener);
   }
 }
 
@@ -115,6 +123,22 @@ describe("discovery across threads", () => {
     discovery.watchers.get("price")?.onUnknown();
     deliver();
     assert.equal(price.heard.at(-1), "unknown");
+  });
+
+  it("tells who may call, whole, and of several changes the newest", () => {
+    const { discovery, relayed, deliver } = rig();
+    const heard: InboundPolicy[] = [];
+    const leave = relayed.watchPolicy((policy) => void heard.push(policy));
+    deliver();
+    const say = (policy: InboundPolicy): void => discovery.policyListeners.forEach((listener) => listener(policy));
+    say(openPolicy);
+    say({ ...openPolicy, defaultPolicy: "audit" });
+    say({ ...openPolicy, defaultPolicy: "deny" });
+    deliver();
+    assert.deepEqual(heard, [openPolicy, { ...openPolicy, defaultPolicy: "deny" }]);
+    leave();
+    deliver();
+    assert.equal(discovery.policyListeners.size, 0);
   });
 
   it("ends all watches of a worker that is gone", () => {

@@ -3,15 +3,16 @@
  * however many workers it has; what it hears it passes on to the workers that have asked.
  */
 import type { Discovery, ServiceWatcher } from "../../model/discovery.ts";
+import type { InboundPolicy } from "../../model/inbound-policy.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 
-type Asked = Extract<FromWorker, { readonly kind: "watch" | "heard" | "unwatch" }>;
-type Told = Extract<ToWorker, { readonly kind: "view" | "unknown" }>;
+type Asked = Extract<FromWorker, { readonly kind: "watch" | "watchPolicy" | "heard" | "unwatch" }>;
+type Told = Extract<ToWorker, { readonly kind: "view" | "unknown" | "policy" }>;
 
 /** The worker's end. How much is followed at once is bounded by who asks (`SERVICES_MAX`). */
 export class RelayedDiscovery implements Discovery {
   readonly #post: (message: Asked) => void;
-  readonly #watchers = new Map<number, ServiceWatcher>();
+  readonly #watchers = new Map<number, (message: Told) => void>();
   #lastWatch = 0;
 
   constructor(post: (message: Asked) => void) {
@@ -19,20 +20,36 @@ export class RelayedDiscovery implements Discovery {
   }
 
   watch(authority: string, watcher: ServiceWatcher): () => void {
-    const watch = ++this.#lastWatch;
-    this.#watchers.set(watch, watcher);
+    const watch = this.#begin((message) => {
+      if (message.kind === "view") watcher.onView(message.view);
+      else watcher.onUnknown();
+    });
     this.#post({ kind: "watch", watch, authority });
-    return () => {
-      if (this.#watchers.delete(watch)) this.#post({ kind: "unwatch", watch });
-    };
+    return () => this.#end(watch);
+  }
+
+  watchPolicy(listener: (policy: InboundPolicy) => void): () => void {
+    const watch = this.#begin((message) => {
+      if (message.kind === "policy") listener(message.policy);
+    });
+    this.#post({ kind: "watchPolicy", watch });
+    return () => this.#end(watch);
   }
 
   /** The main thread has said something. It may be about a watch that has ended since. */
   told(message: Told): void {
-    const watcher = this.#watchers.get(message.watch);
-    if (message.kind === "view") watcher?.onView(message.view);
-    else watcher?.onUnknown();
+    this.#watchers.get(message.watch)?.(message);
     this.#post({ kind: "heard", watch: message.watch });
+  }
+
+  #begin(told: (message: Told) => void): number {
+    const watch = ++this.#lastWatch;
+    this.#watchers.set(watch, told);
+    return watch;
+  }
+
+  #end(watch: number): void {
+    if (this.#watchers.delete(watch)) this.#post({ kind: "unwatch", watch });
   }
 }
 
@@ -60,6 +77,7 @@ export class DiscoveryRelay {
   asked(message: Asked): void {
     const id = message.watch;
     if (message.kind === "watch") return this.#begin(id, message.authority);
+    if (message.kind === "watchPolicy") return this.#begin(id, undefined);
     const watch = this.#watches.get(id);
     // What was told last may be heard after the end.
     if (watch === undefined) return;
@@ -80,7 +98,8 @@ export class DiscoveryRelay {
     this.#watches.clear();
   }
 
-  #begin(id: number, authority: string): void {
+  /** @param authority undefined: who may call */
+  #begin(id: number, authority: string | undefined): void {
     const watch: Watch = { end: () => {}, underWay: false, newest: undefined };
     // First, because discovery may know the answer and say it at once.
     this.#watches.set(id, watch);
@@ -89,9 +108,12 @@ export class DiscoveryRelay {
       else this.#post(message);
       watch.underWay = true;
     };
-    watch.end = this.#discovery.watch(authority, {
-      onView: (view) => tell({ kind: "view", watch: id, view }),
-      onUnknown: () => tell({ kind: "unknown", watch: id }),
-    });
+    watch.end =
+      authority === undefined
+        ? this.#discovery.watchPolicy((policy) => tell({ kind: "policy", watch: id, policy }))
+        : this.#discovery.watch(authority, {
+            onView: (view) => tell({ kind: "view", watch: id, view }),
+            onUnknown: () => tell({ kind: "unknown", watch: id }),
+          });
   }
 }

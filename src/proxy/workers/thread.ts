@@ -5,16 +5,16 @@ import { systemClock } from "../../net/clock.ts";
 import { Logger } from "../../telemetry/log.ts";
 import { ListenError } from "../listener.ts";
 import { Traffic } from "../traffic.ts";
+import { RelayedCredentials } from "./credentials-relay.ts";
 import type { FromWorker, Report, Task, ToWorker, WorkerStart } from "./messages.ts";
-import { RelayedCredentials } from "./relayed-credentials.ts";
 import { RelayedDiscovery } from "./relay.ts";
 
 const port = parentPort as MessagePort;
-const { config, identity: given } = workerData as WorkerStart;
+const { config, ticketSecret } = workerData as WorkerStart;
 const logger = new Logger({ level: config.logLevel, format: config.logFormat, sink: process.stderr });
 const discovery = new RelayedDiscovery(post);
-const credentials = new RelayedCredentials(given?.credentials);
-const identity = given === undefined ? undefined : { credentials, ticketSecret: given.ticketSecret };
+const credentials = ticketSecret && new RelayedCredentials(post);
+const identity = credentials && { credentials, ticketSecret };
 
 function post(message: FromWorker): void {
   port.postMessage(message);
@@ -36,8 +36,8 @@ try {
   const traffic = await Traffic.open({ config, clock: systemClock, logger, discovery, identity });
   port.on("message", (message: ToWorker) => {
     if (message.kind === "logLevel") traffic.setLogLevel(message.level);
-    else if (message.kind === "credentials") credentials.replace(message.credentials);
     else if (message.kind === "drop") traffic.drop(message.stale);
+    else if (message.kind === "credentials") credentials?.told(message.credentials);
     else if (message.kind !== "task") discovery.told(message);
     else void perform(message.task, traffic).then((report) => post({ kind: "done", id: message.id, report }));
   });

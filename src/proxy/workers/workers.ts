@@ -19,10 +19,12 @@ import { mergeSnapshots } from "../../telemetry/exposition.ts";
 import type { LogLevel } from "../../telemetry/log.ts";
 import type { FamilySnapshot, StaleSeries } from "../../telemetry/metrics.ts";
 import type { Carrier, TrafficAddresses } from "../carrier.ts";
+import type { ProxyConfig } from "../config.ts";
 import { ListenError } from "../listener.ts";
 import { WorkerMetrics } from "../metrics.ts";
 import type { TrafficOptions } from "../traffic.ts";
 import { reserveAddresses } from "./addresses.ts";
+import { CredentialsRelay } from "./credentials-relay.ts";
 import type { FromWorker, Task, ToWorker, WorkerStart } from "./messages.ts";
 import { DiscoveryRelay } from "./relay.ts";
 
@@ -37,20 +39,17 @@ export class Workers implements Carrier {
   readonly #clock: Clock;
   readonly #threads: readonly Thread[];
   readonly #metrics = new WorkerMetrics();
-  readonly #unwatch: (() => void) | undefined;
 
   private constructor(options: TrafficOptions) {
-    const { config, clock, identity } = options;
+    const { config, clock } = options;
     this.#clock = clock;
     this.addresses = {
       outbound: config.outbound,
       upstreams: config.upstreams.map(({ listen }) => listen),
       inbound: config.inbound.map(({ listen }) => listen),
+      captured: config.capture,
     };
     this.#threads = Array.from({ length: config.workers }, (_, index) => new Thread(index + 1, options));
-    this.#unwatch = identity?.credentials.watch((credentials) => {
-      for (const thread of this.#threads) thread.post({ kind: "credentials", credentials });
-    });
   }
 
   /**
@@ -114,7 +113,6 @@ export class Workers implements Carrier {
   }
 
   close(): void {
-    this.#unwatch?.();
     for (const thread of this.#threads) thread.close();
   }
 
@@ -137,6 +135,7 @@ class Thread {
   readonly #number: number;
   readonly #worker: Worker;
   readonly #relay: DiscoveryRelay;
+  readonly #credentials: CredentialsRelay | undefined;
   /** By id. */
   readonly #tasks = new Map<number, (answer: Answer) => void>();
   readonly #opening = Promise.withResolvers<void>();
@@ -147,12 +146,12 @@ class Thread {
   constructor(number: number, { config, discovery, identity }: TrafficOptions) {
     this.#number = number;
     this.opened = this.#opening.promise;
-    const given = identity && { ticketSecret: identity.ticketSecret, credentials: identity.credentials.current };
-    const start: WorkerStart = { config, identity: given };
+    const start: WorkerStart = { config: withoutSecrets(config), ticketSecret: identity?.ticketSecret };
     // This file is .ts as it is written, and .js in the published package.
     const entry = new URL(`./thread${extname(import.meta.url)}`, import.meta.url);
     this.#worker = new Worker(entry, { workerData: start, name: `worker-${number}`, env: environment() });
     this.#relay = new DiscoveryRelay(discovery, (message) => this.post(message));
+    this.#credentials = identity && new CredentialsRelay(identity.credentials, (message) => this.post(message));
     this.#worker.on("message", (message: FromWorker) => this.#received(message));
     // Thrown only at its exit, which always follows: what is thrown from here may get lost.
     this.#worker.on("error", (error) => (this.#failure = error));
@@ -180,6 +179,7 @@ class Thread {
   close(): void {
     this.#closed = true;
     this.#relay.close();
+    this.#credentials?.close();
     void this.#worker.terminate();
   }
 
@@ -195,7 +195,11 @@ class Thread {
         this.#tasks.get(message.id)?.(message);
         this.#tasks.delete(message.id);
         break;
+      case "holding":
+        this.#credentials?.heard();
+        break;
       case "watch":
+      case "watchPolicy":
       case "heard":
       case "unwatch":
         this.#relay.asked(message);
@@ -208,6 +212,11 @@ class Thread {
     if (this.#failure === undefined) throw new Error(`${name} has ended by itself`);
     throw new Error(`${name} has failed`, { cause: this.#failure });
   }
+}
+
+function withoutSecrets(config: ProxyConfig): ProxyConfig {
+  const { identity } = config;
+  return identity === undefined ? config : { ...config, identity: { ...identity, joinToken: "" } };
 }
 
 /** A thread does not inherit the cache of compiled code, without which it would hold the TypeScript stripper, 20 MB. */

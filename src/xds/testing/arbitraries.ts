@@ -10,7 +10,7 @@ import { PORT_PROTOCOLS, type PortKey, portKey, type Service } from "../../model
 const UINT32_MAX = 0xffff_ffff;
 
 /** Plain objects, as all others make them. */
-function record<T>(model: { [Key in keyof T]: fc.Arbitrary<T[Key]> }): fc.Arbitrary<T> {
+export function record<T>(model: { [Key in keyof T]: fc.Arbitrary<T[Key]> }): fc.Arbitrary<T> {
   return fc.record<T>(model, { noNullPrototype: true });
 }
 
@@ -104,6 +104,7 @@ export const arbitraryMesh: fc.Arbitrary<Mesh> = services.chain((list): fc.Arbit
     services: fc.constant(list),
     endpoints: some(arbitraryEndpoints.filter((endpoints) => endpoints.length > 0)),
     routes: some(routes([...keys, "gone.default:1"])),
+    inboundPolicies: fc.constant(new Map()),
     policies: some(policy.filter((value) => value.failfastTimeoutMs !== defaultBackendPolicy.failfastTimeoutMs)),
   });
 });

@@ -44,5 +44,6 @@ export function world(services: Record<string, readonly string[]>, routes: Recor
     ),
     routes: new Map(Object.entries(routes)),
     policies: new Map(),
+    inboundPolicies: new Map(),
   };
 }

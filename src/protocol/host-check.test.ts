@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { isAllowedHost } from "./host-check.ts";
+import { isAllowedHost, isAllowedOrigin } from "./host-check.ts";
 
 describe("isAllowedHost", () => {
   it("takes loopback names and addresses, with any port", () => {
@@ -42,6 +42,30 @@ describe("isAllowedHost", () => {
     ]) {
       assert.ok(!isAllowedHost(host, undefined), String(host));
       assert.ok(!isAllowedHost(host, "127.0.0.1"), String(host));
+    }
+  });
+});
+
+describe("isAllowedOrigin", () => {
+  it("takes programs, and pages of our own", () => {
+    assert.ok(isAllowedOrigin(undefined, "127.0.0.1:4180"));
+    assert.ok(isAllowedOrigin("http://127.0.0.1:4180", "127.0.0.1:4180"));
+    assert.ok(isAllowedOrigin("http://localhost:4180", "LOCALHOST:4180"));
+    assert.ok(isAllowedOrigin("http://[::1]:4180", "[::1]:4180"));
+  });
+
+  it("refuses pages of others, also on this host, and those that do not say where they are", () => {
+    for (const origin of [
+      "http://evil.example",
+      "https://127.0.0.1:4180",
+      "http://127.0.0.1:3000",
+      "http://127.0.0.1",
+      "http://localhost:4180",
+      "http://127.0.0.1:4180.evil.example",
+      "null",
+      "",
+    ]) {
+      assert.ok(!isAllowedOrigin(origin, "127.0.0.1:4180"), origin);
     }
   });
 });

@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+import { MemoryConnection } from "../../../test/support/memory-connection.ts";
+import { sidecar } from "../../../test/support/mesh.ts";
+import { systemClock } from "../../net/clock.ts";
+import { Logger } from "../../telemetry/log.ts";
+import { ProxyContext } from "../context.ts";
+import type { Session } from "../listener.ts";
+import { ProxyMetrics } from "../metrics.ts";
+import { CapturedPorts, DETECTED_PORTS_MAX } from "./captured-ports.ts";
+
+const quiet = new Logger({ level: "error", format: "plain", sink: { write: () => true } });
+const target = { host: "127.0.0.1", port: 8080 };
+const known = { appPort: 8080, target, service: "price", port: 80, protocol: "http" } as const;
+const address = "10.77.0.2";
+
+function ports(): CapturedPorts {
+  const context = new ProxyContext(sidecar("price-1", {}), systemClock, Math.random, new ProxyMetrics(), quiet);
+  return new CapturedPorts([known], context);
+}
+
+describe("captured ports", () => {
+  it("are those of the configuration, whatever address was dialled, and others by address", () => {
+    const all = ports();
+    assert.equal(all.serving({ address, port: 8080 }), all.serving({ address: "fd77::1:2", port: 8080 }));
+    assert.equal(all.detected, 0);
+    all.serving({ address, port: 9000 });
+    all.serving({ address, port: 9000 });
+    assert.equal(all.detected, 1);
+    all.serving({ address: "fd77::1:2", port: 9000 });
+    assert.equal(all.detected, 2);
+    all.close();
+  });
+
+  it("that nobody told of are kept up to a bound: those not in use are given up, those in use are not", () => {
+    const all = ports();
+    for (let port = 1; port <= 2 * DETECTED_PORTS_MAX; port++) {
+      assert.ok(all.serving({ address, port: 10_000 + port }) !== undefined);
+      assert.ok(all.detected <= DETECTED_PORTS_MAX);
+    }
+    const sessions: Session[] = [];
+    let ended = 0;
+    for (let port = 1; port <= DETECTED_PORTS_MAX; port++) {
+      const serve = all.serving({ address, port: 20_000 + port });
+      const { connection } = new MemoryConnection();
+      const session = serve?.(connection, () => ended++);
+      if (session !== undefined) sessions.push(session);
+    }
+    assert.equal(sessions.length, DETECTED_PORTS_MAX);
+    assert.equal(all.serving({ address, port: 30_000 }), undefined, "all are in use");
+    assert.ok(all.serving({ address, port: 20_001 }) !== undefined, "one that is known already");
+    assert.ok(all.serving({ address, port: 8080 }) !== undefined, "one of the configuration");
+    for (const session of sessions) session.destroy();
+    return new Promise<void>((resolve) => {
+      setImmediate(() => {
+        assert.equal(ended, DETECTED_PORTS_MAX);
+        assert.ok(all.serving({ address, port: 30_000 }) !== undefined, "there is room again");
+        all.close();
+        resolve();
+      });
+    });
+  });
+});

@@ -1,0 +1,55 @@
+/**
+ * The policy that this sidecar obeys at the moment. Where there is a control plane nobody may call before it has said who
+ * may: for a moment after the start nothing must be open by accident. Without one there is nobody who could say it, and
+ * everybody may.
+ */
+import type { Discovery } from "../model/discovery.ts";
+import { type InboundPolicy, openPolicy } from "../model/inbound-policy.ts";
+import type { ProxyConfig } from "./config.ts";
+
+export interface PolicySource {
+  /** Replaced in whole. */
+  readonly current: InboundPolicy;
+  /** Called with each new one. @returns a function that ends it */
+  watch(listener: (policy: InboundPolicy) => void): () => void;
+}
+
+/** Before the control plane has been heard. */
+export const unheardPolicy: InboundPolicy = { ...openPolicy, defaultPolicy: "deny" };
+
+/** Whether the control plane must be heard before anybody may call: not of a sidecar that only calls others. */
+export function needsPolicy({ control, inbound, capture }: ProxyConfig): boolean {
+  return control !== undefined && (inbound.length > 0 || capture !== undefined);
+}
+
+/** That of a sidecar without a control plane. */
+export const openPolicySource: PolicySource = { current: openPolicy, watch: () => () => {} };
+
+/** That of a sidecar with one. */
+export class DiscoveredPolicy implements PolicySource {
+  #current = unheardPolicy;
+  readonly #listeners = new Set<(policy: InboundPolicy) => void>();
+  readonly #end: () => void;
+
+  constructor(discovery: Discovery) {
+    this.#end = discovery.watchPolicy((policy) => {
+      this.#current = policy;
+      for (const listener of this.#listeners) listener(policy);
+    });
+  }
+
+  get current(): InboundPolicy {
+    return this.#current;
+  }
+
+  watch(listener: (policy: InboundPolicy) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** The last policy stays; no other is heard of. */
+  close(): void {
+    this.#end();
+    this.#listeners.clear();
+  }
+}

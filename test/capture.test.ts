@@ -1,0 +1,197 @@
+/**
+ * A sidecar to which the rules of `heddle init` redirect everything, in a namespace that is joined by a cable to another
+ * one. The sidecar runs as root and the programs as somebody else, so that rules can tell them apart.
+ */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTcpServer } from "node:net";
+import { describe, it, type TestContext } from "node:test";
+
+import { runHere } from "../src/cli/init/firewall.ts";
+import type { Namespace } from "../src/cli/up/transparent/namespace.ts";
+import { metricSum } from "./support/mesh.ts";
+import { namespace, needsRoot, outputIn } from "./support/namespaces.ts";
+import { heddle } from "./support/up.ts";
+import { until } from "./support/until.ts";
+
+const NOBODY = 65_534;
+const ADMIN = "127.0.0.1:4191";
+
+/** Ours and theirs, by documentation's networks (RFC 5737, RFC 3849): no mesh gives them out. */
+const OURS = { v4: "192.0.2.1", v6: "2001:db8::1" };
+const THEIRS = { v4: "192.0.2.2", v6: "2001:db8::2" };
+
+interface Captured {
+  readonly ours: Namespace;
+  readonly theirs: Namespace;
+  readonly metrics: () => Promise<string>;
+}
+
+async function captured(context: TestContext, words: readonly string[] = []): Promise<Captured> {
+  const [ours, theirs] = [await namespace(context), await namespace(context)];
+  await ours.shell('ip link add eth0 type veth peer name eth0 netns "$1"', theirs.path);
+  for (const [place, { v4, v6 }] of [
+    [ours, OURS],
+    [theirs, THEIRS],
+  ] as const) {
+    await place.shell(
+      'ip address add "$1/24" dev eth0; ip address add "$2/64" dev eth0 nodad; ip link set eth0 up',
+      v4,
+      v6,
+    );
+  }
+  // The kernel may take a second to notice that both ends are up; until then IPv6 finds nobody.
+  for (const place of [ours, theirs]) {
+    await until(
+      "the cable is up",
+      async () => / state UP /.test(await outputIn(place, ["ip", "link", "show", "eth0"])),
+      10_000,
+    );
+  }
+  await outputIn(ours, [process.execPath, heddle, "init", "--proxy-uid", "0"]);
+  const sidecar = ["proxy", "--workload", "ours-1", "--service", "ours", "--admin", ADMIN];
+  const listeners = ["--capture-inbound", "[::]:4143", "--capture-outbound", "[::]:4140"];
+  const [file = "", ...args] = ours.enter([process.execPath, heddle, ...sidecar, ...listeners, ...words], {
+    directory: "/",
+  });
+  const child = spawn(file, args, { stdio: ["ignore", "ignore", "pipe"] });
+  const gone = once(child, "close");
+  context.after(async () => {
+    child.kill("SIGKILL");
+    await gone;
+  });
+  let said = "";
+  child.stderr.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  await until(
+    "the sidecar listens",
+    () => {
+      if (child.exitCode !== null) throw new Error(`heddle proxy ended: ${said}`);
+      return said.includes("sidecar is listening");
+    },
+    30_000,
+  );
+  assert.ok(!said.includes("ExperimentalWarning"), said);
+  return { ours, theirs, metrics: () => outputIn(ours, ["curl", "-sS", `http://${ADMIN}/metrics`]) };
+}
+
+/** Says whom it was called as, and by whom. */
+async function serve(context: TestContext, place: Namespace, host: string, port: number): Promise<void> {
+  const server = createServer((request: IncomingMessage, response: ServerResponse) => {
+    const { localAddress, remoteAddress } = request.socket;
+    response.end(JSON.stringify({ host: request.headers.host, localAddress, remoteAddress, path: request.url }));
+  });
+  server.listen(place.bind({ host, port }));
+  await once(server, "listening");
+  context.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+}
+
+/** What curl says as somebody who is not the sidecar: the answer, and where it was connected to. */
+async function curl(place: Namespace, url: string): Promise<{ code: number | null; stdout: string }> {
+  const words = ["curl", "-sS", "-g", "--max-time", "20", "-w", " at %{remote_ip} %{http_code}", url];
+  return runHere(place.enter(words, { directory: "/", uid: NOBODY }), "");
+}
+
+for (const workers of [1, 2]) {
+  describe(`a captured workload, its sidecar with ${workers} workers`, () => {
+    it("calls an unknown address through its sidecar, in IPv4 and IPv6", needsRoot("nft", "curl"), async (context) => {
+      const { ours, theirs, metrics } = await captured(context, ["--workers", String(workers)]);
+      await serve(context, theirs, "::", 8080);
+      for (const [url, host, ip] of [
+        [`http://${THEIRS.v4}:8080/a`, `${THEIRS.v4}:8080`, THEIRS.v4],
+        [`http://[${THEIRS.v6}]:8080/b`, `[${THEIRS.v6}]:8080`, THEIRS.v6],
+      ] as const) {
+        const { code, stdout } = await curl(ours, url);
+        assert.equal(code, 0, stdout);
+        assert.ok(stdout.includes(`"host":"${host}"`), stdout);
+        assert.ok(stdout.endsWith(` at ${ip} 200`), stdout);
+        const text = await metrics();
+        assert.equal(metricSum(text, "request_total", 'direction="outbound"', `target_addr="${host}"`), 1, host);
+        assert.equal(metricSum(text, "response_total", `target_addr="${host}"`, 'status_code="200"'), 1, host);
+      }
+    });
+
+    it(
+      "is called through its sidecar, at ports that are known and at others",
+      needsRoot("nft", "curl"),
+      async (context) => {
+        const known = "9000=127.0.0.1:9000,service=price,port=80,protocol=http";
+        const { ours, theirs, metrics } = await captured(context, ["--captured", known, "--workers", String(workers)]);
+        await serve(context, ours, "127.0.0.1", 9_000);
+        await serve(context, ours, "::", 9_001);
+        await serve(context, ours, "127.0.0.1", 9_002);
+        assert.match((await curl(theirs, `http://${OURS.v4}:9000/`)).stdout, /"localAddress":"127.0.0.1".* 200$/);
+        assert.match(
+          (await curl(theirs, `http://${OURS.v4}:9001/`)).stdout,
+          /"localAddress":"(::ffff:)?192.0.2.1".* 200$/,
+        );
+        assert.match((await curl(theirs, `http://[${OURS.v6}]:9001/`)).stdout, /"localAddress":"2001:db8::1".* 200$/);
+        const loopback = await curl(theirs, `http://${OURS.v4}:9002/`);
+        assert.match(loopback.stdout, /HED1005.* 502$/s, "what listens on loopback alone is for nobody else");
+        const text = await metrics();
+        for (const target of ["127.0.0.1:9000", `${OURS.v4}:9001`, `[${OURS.v6}]:9001`]) {
+          const labels = ['direction="inbound"', `target_addr="${target}"`, 'status_code="200"'];
+          assert.equal(metricSum(text, "response_total", ...labels), 1, target);
+        }
+      },
+    );
+  });
+}
+
+describe("a captured workload", () => {
+  it("has bytes of any kind passed through, also where the server speaks first", needsRoot("nft"), async (context) => {
+    const { ours, theirs, metrics } = await captured(context);
+    const server = createTcpServer((socket) => void socket.on("error", () => {}).end("220 ready\r\n"));
+    server.listen(theirs.bind({ host: "::", port: 2_525 }));
+    await once(server, "listening");
+    context.after(() => void server.close());
+    const script = `import socket; s = socket.create_connection(("${THEIRS.v4}", 2525), 10); print(s.recv(99).decode().strip(), s.getpeername()[0])`;
+    const ran = await runHere(ours.enter(["python3", "-c", script], { directory: "/", uid: NOBODY }), "");
+    assert.equal(ran.stdout, `220 ready ${THEIRS.v4}\n`, ran.stderr);
+    const labels = ['direction="outbound"', 'peer="dst"', `target_addr="${THEIRS.v4}:2525"`];
+    assert.equal(metricSum(await metrics(), "tcp_open_total", ...labels), 1);
+  });
+
+  it(
+    "is not passed on to itself for ever: connections to the captured listeners are cut",
+    needsRoot("nft", "curl"),
+    async (context) => {
+      const { ours, theirs, metrics } = await captured(context);
+      for (const url of ["http://127.0.0.1:4140/", "http://[::1]:4140/", `http://${OURS.v4}:4140/`]) {
+        assert.notEqual((await curl(ours, url)).code, 0, url);
+      }
+      for (const port of [4140, 4143]) assert.notEqual((await curl(theirs, `http://${OURS.v4}:${port}/`)).code, 0);
+      const text = await metrics();
+      assert.equal(metricSum(text, "outbound_tcp_errors_total", 'error="loop"'), 3);
+      assert.equal(metricSum(text, "inbound_tcp_errors_total", 'error="loop"'), 2);
+    },
+  );
+
+  it("calls its own address without the sidecar", needsRoot("nft", "curl"), async (context) => {
+    const { ours } = await captured(context);
+    await serve(context, ours, "::", 9_001);
+    const { stdout } = await curl(ours, `http://${OURS.v4}:9001/self`);
+    assert.match(stdout, /"remoteAddress":"(::ffff:)?192.0.2.1".* 200$/);
+  });
+
+  it("is told that nobody is there, when nobody is", needsRoot("nft", "curl"), async (context) => {
+    const { ours } = await captured(context);
+    assert.match((await curl(ours, `http://${THEIRS.v4}:81/`)).stdout, /HED1005.* 502$/s);
+  });
+
+  it("is captured no more once the rules are undone", needsRoot("nft", "curl"), async (context) => {
+    const { ours, theirs, metrics } = await captured(context);
+    await serve(context, theirs, "::", 8080);
+    await outputIn(ours, [process.execPath, heddle, "init", "--undo"]);
+    assert.equal(await outputIn(ours, ["nft", "list", "ruleset"]), "");
+    assert.match(
+      (await curl(ours, `http://${THEIRS.v4}:8080/`)).stdout,
+      /"remoteAddress":"(::ffff:)?192.0.2.1".* 200$/,
+    );
+    assert.equal(metricSum(await metrics(), "request_total", 'direction="outbound"'), 0);
+  });
+});

@@ -1,0 +1,169 @@
+/** A certificate authority as a control plane runs it, on a real socket, and streams to it that say what a test wants. */
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+
+import { ControlIdentity, type IdentityOptions } from "../../src/control/identity/identity.ts";
+import { listenXds } from "../../src/control/xds-server.ts";
+import { systemClock } from "../../src/net/clock.ts";
+import { VirtualClock } from "../../src/net/virtual-clock.ts";
+import { IdentityClient } from "../../src/proxy/identity/identity-client.ts";
+import { Logger } from "../../src/telemetry/log.ts";
+import { CERTIFY_METHOD } from "../../src/xds/certify.ts";
+import {
+  CertifyRequestSchema,
+  type CertifyResponse,
+  CertifyResponseSchema,
+} from "../../src/xds/gen/heddle/identity/v1/identity_pb.ts";
+import { Http2Transport } from "../../src/xds/http2-transport.ts";
+import { until } from "./until.ts";
+
+const ANY = { host: "127.0.0.1", port: 0 };
+
+export interface TestAuthority {
+  readonly identity: ControlIdentity;
+  /** Its own time; the wall clock goes with it. */
+  readonly clock: VirtualClock;
+  readonly address: { readonly host: string; readonly port: number };
+  readonly refusals: string[];
+  readonly log: string[];
+  now(): number;
+  token(workload: string, over?: { namespace?: string; serviceAccount?: string }): string;
+  /** A sidecar's client, with a token of its own. */
+  client(workload: string, over?: Partial<ClientOptions>): TestClient;
+  close(): Promise<void>;
+}
+
+interface ClientOptions {
+  readonly token: string;
+  readonly serviceAccount: string;
+  readonly address: { readonly host: string; readonly port: number };
+  /** Milliseconds by which its wall clock is ahead of the authority's. */
+  readonly aheadMs: number;
+  /** Milliseconds that its machine has slept: only its wall clock has noticed. */
+  readonly slept: () => number;
+  readonly random: () => number;
+}
+
+export interface TestClient {
+  readonly client: IdentityClient;
+  readonly clock: VirtualClock;
+  readonly log: string[];
+  /** Why it was refused for good. */
+  readonly refused: string[];
+}
+
+export async function startAuthority(over: Partial<IdentityOptions> = {}): Promise<TestAuthority> {
+  const clock = new VirtualClock();
+  const startedAt = Date.now();
+  const now = (): number => startedAt + clock.now();
+  const refusals: string[] = [];
+  const log: string[] = [];
+  const identity = await ControlIdentity.open({
+    trustDomain: "cluster.local",
+    lifetimeMs: 24 * 3_600_000,
+    files: undefined,
+    stateDirectory: undefined,
+    clock,
+    now,
+    logger: logger(log),
+    onRefused: (reason) => refusals.push(reason),
+    ...over,
+  });
+  const routes = identity.register.bind(identity);
+  const listener = await listenXds({ address: ANY, clock: systemClock, routes });
+  const clients: IdentityClient[] = [];
+
+  const token: TestAuthority["token"] = (workload, { namespace = "shop", serviceAccount = "price" } = {}) => {
+    const made = identity.joinToken({ namespace, serviceAccount, workload });
+    if (typeof made === "string") throw new Error(made);
+    return made.token;
+  };
+  return {
+    identity,
+    clock,
+    address: listener.address,
+    refusals,
+    log,
+    now,
+    token,
+    client: (workload, options = {}) => {
+      const {
+        serviceAccount = "price",
+        address = listener.address,
+        aheadMs = 0,
+        slept = () => 0,
+        random = () => 0.5,
+      } = options;
+      const clientClock = new VirtualClock();
+      const clientLog: string[] = [];
+      const refused: string[] = [];
+      const client = new IdentityClient({
+        identity: { trustDomain: "cluster.local", namespace: "shop", serviceAccount },
+        workload,
+        token: options.token ?? token(workload, { serviceAccount }),
+        transport: new Http2Transport(address, systemClock, CERTIFY_METHOD),
+        clock: clientClock,
+        now: () => startedAt + aheadMs + clientClock.now() + slept(),
+        random,
+        logger: logger(clientLog),
+        onRefused: (reason) => refused.push(reason),
+      });
+      clients.push(client);
+      return { client, clock: clientClock, log: clientLog, refused };
+    },
+    close: async () => {
+      for (const client of clients) client.close();
+      await identity.close();
+      await listener.close();
+    },
+  };
+}
+
+export function logger(lines: string[]): Logger {
+  return new Logger({ level: "debug", format: "plain", sink: { write: (line) => lines.push(line) } });
+}
+
+/** One stream for certificates, by hand. */
+export class RawCertify {
+  readonly responses: CertifyResponse["response"][] = [];
+  /** Why it ended; undefined while it is open. */
+  ended: { readonly reason: string; readonly status: number | undefined } | undefined;
+  readonly #stream;
+
+  constructor(address: { host: string; port: number }) {
+    this.#stream = new Http2Transport(address, systemClock, CERTIFY_METHOD).open({
+      onOpen: () => {},
+      onMessage: (bytes) => this.responses.push(fromBinary(CertifyResponseSchema, Uint8Array.from(bytes)).response),
+      onClose: (reason, status) => (this.ended = { reason, status }),
+    });
+  }
+
+  async nonce(): Promise<Uint8Array> {
+    await until("the challenge", () => this.responses.length > 0);
+    const [first] = this.responses;
+    if (first?.case !== "challenge") throw new Error(`expected a challenge, found ${first?.case}`);
+    return first.value.nonce;
+  }
+
+  send(request: NonNullable<MessageInitShape<typeof CertifyRequestSchema>["request"]>): void {
+    this.#stream.send(toBinary(CertifyRequestSchema, create(CertifyRequestSchema, { request })));
+  }
+
+  /** @returns the gRPC status and what it says */
+  async end(): Promise<{ readonly reason: string; readonly status: number | undefined }> {
+    await until("the stream has ended", () => this.ended !== undefined);
+    return this.ended ?? { reason: "", status: undefined };
+  }
+
+  async certificate(): Promise<Uint8Array[]> {
+    await until("a certificate", () => {
+      if (this.ended !== undefined) throw new Error(this.ended.reason);
+      return this.responses.some((response) => response.case === "certificate");
+    });
+    const found = this.responses.findLast((response) => response.case === "certificate");
+    return found?.case === "certificate" ? found.value.chain : [];
+  }
+
+  close(): void {
+    this.#stream.close();
+  }
+}
