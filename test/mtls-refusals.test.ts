@@ -372,7 +372,11 @@ describe("what a port takes", () => {
     await until("one more is refused", () => more.closed === "ECONNRESET");
     await assertRefused(of, "service", "overload", /under way already/);
     for (const { socket } of peers) socket.destroy();
-    await until("there is room again", async () => /^HTTP/.test(await ask(of.inboundPort, ...(await filesOf(cart)))), 30_000);
+    await until(
+      "there is room again",
+      async () => /^HTTP/.test(await ask(of.inboundPort, ...(await filesOf(cart)))),
+      30_000,
+    );
   });
 
   it("does not believe a stranger's word for how a request was", async (context) => {

@@ -310,7 +310,10 @@ describe("mutual TLS between two sidecars", () => {
     const answers = [];
     for (let i = 0; i < 20; i++) answers.push(await ask());
     assert.ok(answers.every(({ answer }) => answer.startsWith("HTTP/1.1 200 OK")));
-    assert.deepEqual(answers.map(({ resumed }) => resumed), answers.map((_, i) => i > 0));
+    assert.deepEqual(
+      answers.map(({ resumed }) => resumed),
+      answers.map((_, i) => i > 0),
+    );
     const metrics = await (await fetch(`http://127.0.0.1:${proxy.addresses.admin.port}/metrics`)).text();
     assert.equal(metricSum(metrics, "heddle_tls_handshakes_total", 'resumed="true"'), 19);
     const next = await ca.credentials(PRICE);

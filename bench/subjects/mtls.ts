@@ -81,7 +81,13 @@ export async function startTlsClient(
   return { port, child };
 }
 
-async function startHaproxy(program: string, folder: string, port: number, text: string, cores: string): Promise<Child> {
+async function startHaproxy(
+  program: string,
+  folder: string,
+  port: number,
+  text: string,
+  cores: string,
+): Promise<Child> {
   const config = join(folder, `mtls-${port}.cfg`);
   writeFileSync(config, text);
   const child = start(HAPROXY, [program, "-f", config], { cores });

@@ -7,7 +7,13 @@ import { wrk } from "../load/wrk.ts";
 import type { Options } from "../options.ts";
 import type { Section } from "../report.ts";
 import { BODY_BYTES } from "../subjects/backend.ts";
-import { type Certificates, startMtlsHaproxy, startMtlsSidecar, startTlsClient, writeCertificates } from "../subjects/mtls.ts";
+import {
+  type Certificates,
+  startMtlsHaproxy,
+  startMtlsSidecar,
+  startTlsClient,
+  writeCertificates,
+} from "../subjects/mtls.ts";
 import { HAPROXY } from "../subjects/names.ts";
 import type { Subject } from "../subjects/subject.ts";
 import { type ClosedLoop, measureLoop } from "./closed.ts";

@@ -130,7 +130,8 @@ export class Connection {
   received(length: number, buffer: Buffer): void {
     this.bytesRead += length;
     if (this.#tls?.paused === true) {
-      if (!this.#tls.hold(firstBytes(length, buffer))) this.destroy(new Error("more came while it was paused than may"));
+      if (!this.#tls.hold(firstBytes(length, buffer)))
+        this.destroy(new Error("more came while it was paused than may"));
       return;
     }
     holdTime();
