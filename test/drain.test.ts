@@ -56,6 +56,11 @@ describe("a sidecar that is drained", () => {
       { service: "price", workload: "price-1", protocol: "http", applicationPort: price.port },
     ]);
     context.after(() => mesh.close());
+    // Whom the control plane does not know nobody may call.
+    const url = `http://127.0.0.1:${mesh.control.apiAddress.port}/api/v1/workloads/default/shop-1`;
+    const headers = { "content-type": "application/json" };
+    const known = await fetch(url, { method: "PUT", headers, body: JSON.stringify({ ports: [], ttlSeconds: 600 }) });
+    assert.ok(known.ok, await known.text());
     const target = { host: "127.0.0.1", port: (server.address() as AddressInfo).port };
     const shop = await startProxy(
       sidecar("shop-1", {
@@ -65,6 +70,8 @@ describe("a sidecar that is drained", () => {
       }),
     );
     context.after(() => shop.close());
+    const ready = `http://127.0.0.1:${shop.addresses.admin.port}/ready`;
+    await until("the sidecar is ready", async () => (await fetch(ready)).ok);
     outbound = `http://127.0.0.1:${shop.addresses.outbound?.port}`;
     const answer = call(`http://127.0.0.1:${shop.addresses.inbound[0]?.port}`, "shop");
     await until("the application works on it", () => called === 1);

@@ -50,10 +50,10 @@ async function assertSecured(mesh: Secured, ...secrets: readonly string[]): Prom
   for (const secret of [READABLE, "HTTP/1.1", "PRI * HTTP/2", ...secrets]) {
     assert.ok(!wire.includes(secret), `${secret} can be read between the sidecars`);
   }
-  const tls = 'tls="true"';
+  const secure = 'tls="true"';
   const [out, into] = [await mesh.metrics("caller"), await mesh.metrics("service")];
-  assert.ok(metricSum(out, "tcp_open_total", 'peer="dst"', tls, `server_id="${PRICE_NAME}"`) > 0);
-  assert.ok(metricSum(into, "tcp_open_total", 'peer="src"', tls, `client_id="${CART_NAME}"`) > 0);
+  assert.ok(metricSum(out, "tcp_open_total", 'peer="dst"', secure, `server_id="${PRICE_NAME}"`) > 0);
+  assert.ok(metricSum(into, "tcp_open_total", 'peer="src"', secure, `client_id="${CART_NAME}"`) > 0);
   assert.equal(metricSum(into, "tcp_open_total", 'peer="src"', "no_tls_reason"), 0);
   assert.equal(
     metricSum(out, "heddle_tls_handshake_failures_total") + metricSum(into, "heddle_tls_handshake_failures_total"),
@@ -205,12 +205,13 @@ describe("mutual TLS between two sidecars", () => {
     const whole = createHash("sha256");
     for (const one of blocks()) whole.update(one);
     const expected = whole.digest("hex");
-    const server = http.createServer(async (request, response) => {
+    const answer = async (request: http.IncomingMessage, response: http.ServerResponse): Promise<void> => {
       const hash = createHash("sha256");
       for await (const chunk of request) hash.update(chunk as Buffer);
       response.setHeader("x-hash", hash.digest("hex"));
       Readable.from(blocks()).pipe(response);
-    });
+    };
+    const server = http.createServer((request, response) => void answer(request, response));
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     context.after(() => {

@@ -64,12 +64,25 @@ const REASONS: Readonly<Record<string, HandshakeReason>> = {
   ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION: "protocol_version",
 };
 
+const SENTENCES: Partial<Readonly<Record<HandshakeReason, string>>> = {
+  expired: "the peer's certificate has expired",
+  not_yet_valid: "the peer's certificate is not valid yet; compare the clocks",
+  unknown_ca: "the peer's certificate leads to none of our roots",
+  no_certificate: "the peer has shown no certificate",
+  protocol_version: "the peer does not speak TLS 1.3",
+};
+
 /** What OpenSSL or the system said, in our words. Without an error the connection was just closed. */
 export function reasonOf(error: Error | undefined): HandshakeError {
   if (error instanceof HandshakeError) return error;
   const code = error !== undefined && "code" in error ? String(error.code) : "";
   const known = REASONS[code];
-  if (known !== undefined) return new HandshakeError(known, sentence(known, error), error);
+  if (known !== undefined)
+    return new HandshakeError(
+      known,
+      SENTENCES[known] ?? `nothing that both sides take: ${error?.message ?? code}`,
+      error,
+    );
   if (/^ERR_SSL_.*_ALERT_/.test(code)) {
     return new HandshakeError("refused_by_peer", `the peer has refused us: ${alertOf(code)}`, error);
   }
@@ -85,23 +98,6 @@ export function reasonOf(error: Error | undefined): HandshakeError {
   }
   const detail = error === undefined ? "" : `: ${error.message}`;
   return new HandshakeError("closed", `the connection was lost during the TLS handshake${detail}`, error);
-}
-
-function sentence(reason: HandshakeReason, error: Error | undefined): string {
-  switch (reason) {
-    case "expired":
-      return "the peer's certificate has expired";
-    case "not_yet_valid":
-      return "the peer's certificate is not valid yet; compare the clocks";
-    case "unknown_ca":
-      return "the peer's certificate leads to none of our roots";
-    case "no_certificate":
-      return "the peer has shown no certificate";
-    case "protocol_version":
-      return "the peer does not speak TLS 1.3";
-    default:
-      return `nothing that both sides take: ${error?.message ?? ""}`;
-  }
 }
 
 /** "ERR_SSL_TLSV1_ALERT_UNKNOWN_CA" → "unknown ca" */

@@ -59,7 +59,7 @@ async function tcpPair(): Promise<{ near: Connection; far: Connection }> {
   const { port } = listener.address() as net.AddressInfo;
   const connected = Promise.withResolvers<Connection>();
   connect({ address: "127.0.0.1", port, timeoutMs: 5_000 }, (error, connection) =>
-    connection === undefined ? connected.reject(error as Error) : connected.resolve(connection),
+    connection === undefined ? connected.reject(error) : connected.resolve(connection),
   );
   return { near: await connected.promise, far: await accepted.promise };
 }
@@ -378,13 +378,13 @@ async function refusal(options: PairOptions): Promise<[string | undefined, strin
   return [nearOutcome.error?.reason, farOutcome.error?.reason];
 }
 
+const contextOf = async (from: TestCa, over: object): Promise<TlsContext> => {
+  const credentials: Credentials = await from.credentials(CART, { anchors: ca.anchors, ...over });
+  return new TlsContext(credentials, SECRET);
+};
+
 describe("a TLS handshake", () => {
   const hour = 3_600_000;
-  const contextOf = async (from: TestCa, over: object): Promise<TlsContext> => {
-    const credentials: Credentials = await from.credentials(CART, { anchors: ca.anchors, ...over });
-    return new TlsContext(credentials, SECRET);
-  };
-
   it("refuses who leads to another root", async () => {
     const other = await contextOf(await makeTestCa(), {});
     assert.equal((await refusal({ client: other }))[1], "unknown_ca");

@@ -128,7 +128,7 @@ export class ProxyContext {
     return backend;
   }
 
-  #pool(version: "http1" | "http2", endpoint: Endpoint, connect: Dial): ConnectionPool {
+  #pool(version: "http1" | "http2", endpoint: Endpoint, dial: Dial): ConnectionPool {
     const { clock } = this;
     // Sidecars only: gRPC servers hang up on whoever sends PINGs more often than they like (grpc-go: every 5 minutes), and
     // take an idle stream with them.
@@ -138,7 +138,7 @@ export class ProxyContext {
       multiplexed: version === "http2",
       idleTimeoutMs: version === "http1" ? HTTP1_IDLE_MS : HTTP2_IDLE_MS,
       clock,
-      connect,
+      connect: dial,
       codec: (connection, owner) =>
         version === "http1"
           ? new Http1ClientConnection(connection, owner, { ...defaultHttp1Options, clock })
@@ -151,13 +151,13 @@ export class ProxyContext {
   }
 
   /** Not for use again: a connection that nobody waits for any more is closed at once. */
-  #tunnels(connect: Dial): ConnectionPool {
+  #tunnels(dial: Dial): ConnectionPool {
     return new ConnectionPool({
       connectionsMax: HTTP1_CONNECTIONS_MAX,
       multiplexed: false,
       idleTimeoutMs: 0,
       clock: this.clock,
-      connect,
+      connect: dial,
       codec: (connection, owner) => new TunnelClientConnection(connection, owner),
     });
   }
