@@ -228,6 +228,28 @@ describe("a captured workload", () => {
     },
   );
 
+  it(
+    "is no way to elsewhere for a neighbour who sends it what is addressed to others",
+    needsRoot("nft", "curl"),
+    async (context) => {
+      const { ours, theirs, metrics } = await captured(context);
+      const third = await namespace(context);
+      await ours.shell('ip link add eth1 type veth peer name eth0 netns "$1"', third.path);
+      await ours.shell("ip address add 198.51.100.1/24 dev eth1; ip link set eth1 up");
+      await third.shell("ip address add 198.51.100.2/24 dev eth0; ip link set eth0 up");
+      await serve(context, third, "198.51.100.2", 8080);
+      await until(
+        "its neighbour answers it",
+        async () =>
+          (await runHere(ours.enter(["curl", "-sS", "http://198.51.100.2:8080/"], { directory: "/" }), "")).code === 0,
+        10_000,
+      );
+      await theirs.shell('ip route add 198.51.100.0/24 via "$1"', OURS.v4);
+      assert.notEqual((await curl(theirs, "http://198.51.100.2:8080/")).code, 0);
+      assert.equal(metricSum(await metrics(), "inbound_tcp_errors_total", 'error="elsewhere"'), 1);
+    },
+  );
+
   it("calls its own address without the sidecar", needsRoot("nft", "curl"), async (context) => {
     const { ours } = await captured(context);
     await serve(context, ours, "::", 9_001);
