@@ -6,7 +6,10 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer as createTcpServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 
 import { runHere } from "../src/cli/init/firewall.ts";
@@ -29,7 +32,11 @@ interface Captured {
   readonly metrics: () => Promise<string>;
 }
 
-async function captured(context: TestContext, words: readonly string[] = []): Promise<Captured> {
+async function captured(
+  context: TestContext,
+  words: readonly string[] = [],
+  before: (ours: Namespace) => Promise<unknown> = async () => {},
+): Promise<Captured> {
   const [ours, theirs] = [await namespace(context), await namespace(context)];
   await ours.shell('ip link add eth0 type veth peer name eth0 netns "$1"', theirs.path);
   for (const [place, { v4, v6 }] of [
@@ -51,6 +58,7 @@ async function captured(context: TestContext, words: readonly string[] = []): Pr
     );
   }
   await outputIn(ours, [process.execPath, heddle, "init", "--proxy-uid", "0"]);
+  await before(ours);
   const sidecar = ["proxy", "--workload", "ours-1", "--service", "ours", "--admin", ADMIN];
   const listeners = ["--capture-inbound", "[::]:4143", "--capture-outbound", "[::]:4140"];
   const [file = "", ...args] = ours.enter([process.execPath, heddle, ...sidecar, ...listeners, ...words], {
@@ -142,7 +150,56 @@ for (const workers of [1, 2]) {
   });
 }
 
+/** Judged by the number of the port, since nobody has said which port of the mesh that is. */
+const UNKNOWN_PORTS = `apiVersion: policy.linkerd.io/v1beta3
+kind: Server
+metadata: { name: admin }
+spec: { podSelector: {}, port: 9001, proxyProtocol: HTTP/1 }
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: { name: ours }
+spec:
+  selector: { matchLabels: { app: ours } }
+  portLevelMtls: { 9003: { mode: STRICT } }
+`;
+
+/** A control plane beside the sidecar, where it is registered with one port, 9000. */
+async function control(context: TestContext, ours: Namespace): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "heddle-capture-"));
+  context.after(() => rm(folder, { recursive: true, force: true }));
+  await writeFile(join(folder, "mesh.yaml"), "services: { ours: { run: ours } }\nresources: [policy.yaml]\n");
+  await writeFile(join(folder, "policy.yaml"), UNKNOWN_PORTS);
+  const words = [process.execPath, heddle, "control", "-f", join(folder, "mesh.yaml")];
+  const [file = "", ...args] = ours.enter(words, { directory: "/" });
+  const child = spawn(file, args, { stdio: "ignore" });
+  const gone = once(child, "close");
+  context.after(async () => {
+    child.kill("SIGKILL");
+    await gone;
+  });
+  const port = { service: "ours", name: "http", port: 80, address: OURS.v4, addressPort: 9_000, appPort: 9_000 };
+  const body = JSON.stringify({ ttlSeconds: 600, labels: { app: "ours" }, ports: [{ ...port, meshed: true }] });
+  const url = "http://127.0.0.1:4180/api/v1/workloads/default/ours-1";
+  const put = ours.enter(["curl", "-sS", "-f", "-X", "PUT", "-d", body, url], { directory: "/" });
+  await until("it is registered", async () => (await runHere(put, "")).code === 0, 30_000);
+}
+
 describe("a captured workload", () => {
+  it(
+    "is guarded at ports that are not in the mesh, too, by rules that name them",
+    needsRoot("nft", "curl"),
+    async (context) => {
+      const words = ["--xds", "127.0.0.1:4181", "--captured", "9000=127.0.0.1:9000,service=ours,port=80,protocol=http"];
+      const { ours, theirs } = await captured(context, words, (place) => control(context, place));
+      for (const port of [9_000, 9_001, 9_002, 9_003]) await serve(context, ours, "::", port);
+      const status = async (port: number): Promise<string> =>
+        (await curl(theirs, `http://${OURS.v4}:${port}/`)).stdout.slice(-3);
+      await until("its rules have come", async () => (await status(9_000)) === "200", 30_000);
+      assert.deepEqual([await status(9_001), await status(9_002), await status(9_003)], ["403", "200", "403"]);
+    },
+  );
+
   it("has bytes of any kind passed through, also where the server speaks first", needsRoot("nft"), async (context) => {
     const { ours, theirs, metrics } = await captured(context);
     const server = createTcpServer((socket) => void socket.on("error", () => {}).end("220 ready\r\n"));
@@ -168,6 +225,28 @@ describe("a captured workload", () => {
       const text = await metrics();
       assert.equal(metricSum(text, "outbound_tcp_errors_total", 'error="loop"'), 3);
       assert.equal(metricSum(text, "inbound_tcp_errors_total", 'error="loop"'), 2);
+    },
+  );
+
+  it(
+    "is no way to elsewhere for a neighbour who sends it what is addressed to others",
+    needsRoot("nft", "curl"),
+    async (context) => {
+      const { ours, theirs, metrics } = await captured(context);
+      const third = await namespace(context);
+      await ours.shell('ip link add eth1 type veth peer name eth0 netns "$1"', third.path);
+      await ours.shell("ip address add 198.51.100.1/24 dev eth1; ip link set eth1 up");
+      await third.shell("ip address add 198.51.100.2/24 dev eth0; ip link set eth0 up");
+      await serve(context, third, "198.51.100.2", 8080);
+      await until(
+        "its neighbour answers it",
+        async () =>
+          (await runHere(ours.enter(["curl", "-sS", "http://198.51.100.2:8080/"], { directory: "/" }), "")).code === 0,
+        10_000,
+      );
+      await theirs.shell('ip route add 198.51.100.0/24 via "$1"', OURS.v4);
+      assert.notEqual((await curl(theirs, "http://198.51.100.2:8080/")).code, 0);
+      assert.equal(metricSum(await metrics(), "inbound_tcp_errors_total", 'error="elsewhere"'), 1);
     },
   );
 

@@ -152,6 +152,23 @@ describe("HTTP under a policy", () => {
 });
 
 describe("a rate limit", () => {
+  it("refuses CONNECT, inside of which nobody would count requests", async (context) => {
+    const server = await rawServer(context);
+    const { origin } = rule("allow", "slowly");
+    const limits = [{ origin, ports: [80], total: 1, identity: 0, overrides: [] }];
+    const sidecar = await policedSidecar(context, { applicationPort: server.port });
+    const ask = async (): Promise<string> => {
+      const peer = await rawConnect(context, sidecar.port);
+      peer.socket.write("CONNECT price:80 HTTP/1.1\r\nHost: price:80\r\n\r\n");
+      await until("it is answered", () => peer.text.includes("\r\n\r\n"));
+      return peer.text;
+    };
+    assert.match(await ask(), /^HTTP\/1\.1 200 /);
+    sidecar.set({ ...openPolicy, rateLimits: limits });
+    assert.match(await ask(), /^HTTP\/1\.1 403 .*heddle-error: HED1015 /is);
+    assert.equal(server.peers.length, 1);
+  });
+
   it("answers 429 and RESOURCE_EXHAUSTED, and forgets nothing when something else changes", async (context) => {
     const app = await application(context);
     const clock = new VirtualClock();

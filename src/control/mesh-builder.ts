@@ -2,7 +2,7 @@
 import type { MeshFile } from "../dialects/mesh/mesh-file.ts";
 import { type Endpoint, endpointKey } from "../model/endpoint.ts";
 import { spiffeId } from "../model/identity.ts";
-import type { InboundPolicy } from "../model/inbound-policy.ts";
+import { type InboundPolicy, tlsModeOf } from "../model/inbound-policy.ts";
 import type { Mesh } from "../model/mesh.ts";
 import { type PortKey, portKey, type Service, type ServicePort } from "../model/service.ts";
 import { type Workload, type WorkloadKey, workloadKey, type WorkloadPort } from "../model/workload.ts";
@@ -121,7 +121,7 @@ class Builder {
       health: workload.health,
       labels: workload.labels,
       meshed: port.meshed,
-      identity: port.meshed ? this.#identity(workload) : "",
+      identity: port.meshed ? this.#identity(workload, port.port) : "",
     };
     const address = endpointKey(endpoint);
     const before = endpoints.get(address);
@@ -161,10 +161,12 @@ class Builder {
     return { mesh, warnings: this.#warnings };
   }
 
-  #identity({ namespace, serviceAccount }: Workload): string {
-    return serviceAccount === ""
-      ? ""
-      : spiffeId({ trustDomain: this.#settings.trustDomain, namespace, serviceAccount });
+  /** What callers of a port make its sidecar prove: nothing where that leaves TLS of the mesh to the application. */
+  #identity(workload: Workload, port: number): string {
+    const { namespace, serviceAccount } = workload;
+    const policy = this.#policies.get(workloadKey(workload));
+    if (serviceAccount === "" || (policy !== undefined && tlsModeOf(policy, port) === "disable")) return "";
+    return spiffeId({ trustDomain: this.#settings.trustDomain, namespace, serviceAccount });
   }
 }
 

@@ -5,7 +5,7 @@ import type { InboundPolicy } from "../model/inbound-policy.ts";
 import { compileInboundPolicy } from "./compile-inbound.ts";
 import { parseResources } from "./registry.ts";
 import { emptyResourceSet, resourceSet } from "./resource-set.ts";
-import { defaultPolicySettings, type PolicySettings, type PolicyTarget, portsMeant } from "./target.ts";
+import { defaultPolicySettings, type PolicySettings, type PolicyTarget, portsEnforced, portsMeant } from "./target.ts";
 
 const PRICE: PolicyTarget = {
   name: "price-1",
@@ -47,6 +47,9 @@ describe("compileInboundPolicy", () => {
     assert.deepEqual(portsMeant(PRICE, "http"), [80, 81]);
     assert.deepEqual(portsMeant(PRICE, 9000), [8080]);
     assert.deepEqual(portsMeant(PRICE, 443), []);
+    assert.deepEqual(portsEnforced(PRICE, 8080), [80, 81]);
+    assert.deepEqual(portsEnforced(PRICE, 443), [443], "a captured connection may come in there");
+    assert.deepEqual(portsEnforced(PRICE, "https"), []);
     assert.deepEqual(portsMeant(PRICE, "https"), []);
   });
 

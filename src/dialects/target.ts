@@ -59,6 +59,15 @@ export function portsMeant(target: PolicyTarget, written: number | string): read
   return [...new Set(found.map(({ port }) => port))];
 }
 
+/**
+ * The same, to be enforced: a number that is no port of the workload is that of a port which nobody has told the mesh of.
+ * Captured connections come in there all the same, and are judged by that number.
+ */
+export function portsEnforced(target: PolicyTarget, written: number | string): readonly number[] {
+  const meant = portsMeant(target, written);
+  return meant.length > 0 || typeof written === "string" ? meant : [written];
+}
+
 function nonEmpty<T>(values: readonly T[]): readonly T[] | undefined {
   return values.length > 0 ? values : undefined;
 }

@@ -1,7 +1,7 @@
 /** One rule of an AuthorizationPolicy as clauses: each of `from` with each of `to`, and every condition of `when`. */
 import { DEFAULT_TRUST_DOMAIN } from "../../model/identity.ts";
 import type { Clause, Condition, IdentityForm, TextPattern } from "../../model/inbound-policy.ts";
-import { type PolicyTarget, portsMeant } from "../target.ts";
+import { type PolicyTarget, portsEnforced } from "../target.ts";
 import type { ConditionText, OperationText, RuleText, SourceText } from "./authorization-rules.ts";
 import { hostPattern, istioPattern, pathPattern } from "./patterns.ts";
 
@@ -150,12 +150,9 @@ function networks(on: "source" | "client" | "destination", values: readonly stri
   return values.length === 0 ? [] : [{ on, any: values.map((cidr) => ({ cidr, except: [] })), not }];
 }
 
-/** By the application's port, as Istio means it. One that the workload does not have is no call's. */
+/** By the application's port, as Istio means it. */
 function ports(values: readonly number[], not: boolean, { target }: RuleContext): Condition[] {
   if (values.length === 0) return [];
-  const meant = values.flatMap((value) => {
-    const found = portsMeant(target, value);
-    return found.length === 0 ? [value] : found;
-  });
+  const meant = values.flatMap((value) => portsEnforced(target, value));
   return [{ on: "port", any: [...new Set(meant)], not }];
 }

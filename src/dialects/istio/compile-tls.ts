@@ -2,7 +2,7 @@
 import { type InboundPolicy, NO_DOCUMENT, type Origin, type TlsMode } from "../../model/inbound-policy.ts";
 import { originAt, type ResourceOf } from "../resource.ts";
 import type { ResourceSet } from "../resource-set.ts";
-import { type PolicySettings, type PolicyTarget, portsMeant } from "../target.ts";
+import { type PolicySettings, type PolicyTarget, portsEnforced } from "../target.ts";
 import type { MutualTlsMode } from "./peer-authentication.ts";
 
 type Document = ResourceOf<"security.istio.io/PeerAuthentication">;
@@ -38,7 +38,7 @@ export function tlsModes(
   const tlsByPort = (own?.spec.byPort ?? []).flatMap(({ port, mode, line }) => {
     const at = own === undefined ? NO_DOCUMENT : originAt(own, line);
     const here = mode === "UNSET" ? tls : { mode: MODES[mode], origin: at };
-    return portsMeant(target, port).map((meant) => ({ port: meant, ...here }));
+    return portsEnforced(target, port).map((meant) => ({ port: meant, ...here }));
   });
   return { tls, tlsByPort };
 }

@@ -17,7 +17,7 @@ import { decisionOf } from "../default-decision.ts";
 import { selects } from "../kubernetes.ts";
 import type { ResourceOf } from "../resource.ts";
 import type { ResourceSet } from "../resource-set.ts";
-import { type PolicySettings, type PolicyTarget, portsMeant } from "../target.ts";
+import { type PolicySettings, type PolicyTarget, portsEnforced, portsMeant } from "../target.ts";
 import type { Reference } from "./references.ts";
 import type { ServerClients } from "./server-authorization.ts";
 
@@ -39,7 +39,8 @@ export function linkerdPolicy(
   const taken = new Set<number>();
   for (const server of resources.of("policy.linkerd.io/Server")) {
     // Of several Servers of one port Linkerd takes the oldest; here it is the first.
-    const ports = portsOf(server, target).filter((port) => !taken.has(port));
+    if (!isAbout(server, target)) continue;
+    const ports = portsEnforced(target, server.spec.port).filter((port) => !taken.has(port));
     if (ports.length === 0) continue;
     for (const port of ports) taken.add(port);
     const rest = decisionOf(server.spec.accessPolicy, settings.clusterNetworks, server.origin);
@@ -55,9 +56,12 @@ export function linkerdPolicy(
 }
 
 /** The service ports of a workload that a Server is about. */
-export function portsOf({ origin, spec }: Server, target: PolicyTarget): readonly number[] {
-  const selected = origin.namespace === target.namespace && selects(spec.podSelector, target.labels);
-  return selected ? portsMeant(target, spec.port) : [];
+export function portsOf(server: Server, target: PolicyTarget): readonly number[] {
+  return isAbout(server, target) ? portsMeant(target, server.spec.port) : [];
+}
+
+function isAbout({ origin, spec }: Server, target: PolicyTarget): boolean {
+  return origin.namespace === target.namespace && selects(spec.podSelector, target.labels);
 }
 
 function authorizations(resources: ResourceSet, server: Server, settings: PolicySettings): PolicyRule[] {

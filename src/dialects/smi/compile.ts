@@ -6,7 +6,7 @@ import { spiffeId } from "../../model/identity.ts";
 import type { Clause, Condition, PolicyLayer, PolicyRule, TextPattern } from "../../model/inbound-policy.ts";
 import { originAt, type ResourceOf } from "../resource.ts";
 import type { ResourceSet } from "../resource-set.ts";
-import { type PolicySettings, type PolicyTarget, portsMeant } from "../target.ts";
+import { type PolicySettings, type PolicyTarget, portsEnforced } from "../target.ts";
 import type { TrafficRule } from "./traffic-target.ts";
 
 type Target = ResourceOf<"access.smi-spec.io/TrafficTarget">;
@@ -59,8 +59,8 @@ function traffic(resources: ResourceSet, rule: TrafficRule, namespace: string, t
     .map(({ conditions }) => conditions);
 }
 
-/** By the application's port. One that the workload does not have is no call's. */
+/** By the application's port. */
 function ports(written: readonly number[], target: PolicyTarget): Condition[] {
-  const meant = written.flatMap((port) => portsMeant(target, port));
+  const meant = written.flatMap((port) => portsEnforced(target, port));
   return [{ on: "port", any: [...new Set(meant)], not: false }];
 }

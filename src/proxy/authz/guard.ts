@@ -83,6 +83,11 @@ export class Guard {
     return this.#ready.compiled.tls.mode;
   }
 
+  /** Requests are counted here, and there may be too many. */
+  get counts(): boolean {
+    return this.#ready.limiter !== undefined;
+  }
+
   /** Whose tokens are believed; undefined where nobody asks. */
   get jwt(): JwtGate | undefined {
     return this.#ready.jwt;

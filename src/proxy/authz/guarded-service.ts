@@ -104,6 +104,10 @@ export class GuardedService implements HttpService {
   }
 
   #pass(call: Call, head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
+    if (head.method === "CONNECT" && this.#guard.counts) {
+      const detail = "requests are limited here, and inside of CONNECT nobody would count them";
+      return refuse(receiver, failureCause(failures.forbidden, "refused", detail));
+    }
     const excess = this.#guard.limit(call);
     if (excess !== undefined) return refuse(receiver, failureCause(failures.rateLimited, "refused", excess));
     if (head.upgrade === "") return this.#next.open(head, end, receiver);

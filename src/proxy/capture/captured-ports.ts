@@ -20,22 +20,25 @@ interface Detected extends InboundPort {
 
 export class CapturedPorts {
   readonly #context: ProxyContext;
+  readonly #isHere: (address: string) => boolean;
   readonly #known = new Map<number, InboundPort>();
   /** By address and port, the least recently used first. */
   readonly #detected = new Map<string, Detected>();
 
-  constructor(ports: readonly CapturedPort[], context: ProxyContext) {
+  /** @param isHere whether connections may be passed on to an address, at ports that are not in the configuration */
+  constructor(ports: readonly CapturedPort[], context: ProxyContext, isHere: (address: string) => boolean) {
     this.#context = context;
+    this.#isHere = isHere;
     for (const port of ports) this.#known.set(port.appPort, inboundPort(port, context));
   }
 
-  /** What serves connections to there; undefined if too many other ports are in use. */
-  serving(destination: Destination): ListenerOptions["serve"] | undefined {
+  /** What serves connections to there; else why nothing does: it is not here, or too many other ports are in use. */
+  serving(destination: Destination): ListenerOptions["serve"] | "elsewhere" | "overflow" {
     const known = this.#known.get(destination.port);
     if (known !== undefined) return known.serve;
     const key = `${destination.address} ${destination.port}`;
     const port = this.#detected.get(key) ?? this.#detect(destination);
-    if (port === undefined) return undefined;
+    if (typeof port === "string") return port;
     this.#detected.delete(key);
     this.#detected.set(key, port);
     return (connection, done) => {
@@ -60,8 +63,9 @@ export class CapturedPorts {
     this.#detected.clear();
   }
 
-  #detect({ address, port }: Destination): Detected | undefined {
-    if (this.#detected.size >= DETECTED_PORTS_MAX && !this.#makeRoom()) return undefined;
+  #detect({ address, port }: Destination): Detected | "elsewhere" | "overflow" {
+    if (!this.#isHere(address)) return "elsewhere";
+    if (this.#detected.size >= DETECTED_PORTS_MAX && !this.#makeRoom()) return "overflow";
     const target = { host: address, port };
     const config = { target, service: this.#context.config.service, port, protocol: defaultProtocol(port) };
     return { ...inboundPort(config, this.#context), sessions: 0 };

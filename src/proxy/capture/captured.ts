@@ -8,7 +8,7 @@ import { refuseOpaque } from "../opaque-forward.ts";
 import { openCaptured } from "../outbound.ts";
 import type { Services } from "../outbound/services.ts";
 import { CapturedPorts } from "./captured-ports.ts";
-import { CapturedDestinations } from "./destinations.ts";
+import { CapturedDestinations, isHere } from "./destinations.ts";
 
 const NOTHING = Buffer.alloc(0);
 
@@ -27,7 +27,7 @@ export class Captured {
   static async open(config: CaptureConfig, services: Services, context: ProxyContext): Promise<Captured> {
     const ownPorts: number[] = [];
     const destinations = new CapturedDestinations(loadOriginalDestination(), ownPorts);
-    const ports = new CapturedPorts(config.ports, context);
+    const ports = new CapturedPorts(config.ports, context, isHere);
     const loop = refuseOpaque("loop", "inbound", context);
     const options = inboundListener(config.inbound, context);
     const inbound = await Listener.open({
@@ -36,8 +36,8 @@ export class Captured {
         const destination = destinations.of(connection);
         if (destination === undefined) return loop.serve(connection, NOTHING, false, undefined, done);
         const serve = ports.serving(destination);
-        if (serve !== undefined) return serve(connection, done);
-        return refuseOpaque("overflow", "inbound", context).serve(connection, NOTHING, false, undefined, done);
+        if (typeof serve === "function") return serve(connection, done);
+        return refuseOpaque(serve, "inbound", context).serve(connection, NOTHING, false, undefined, done);
       },
     });
     let outbound: Listener;

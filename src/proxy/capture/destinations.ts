@@ -25,6 +25,15 @@ export class CapturedDestinations {
   }
 }
 
+/**
+ * Whether a connection that came in from the network may be passed on to there: to an address of this machine that others
+ * know, and nowhere else. The rules redirect whatever a neighbour sends here, whoever it is addressed to: without this he
+ * would get to all that we get to, in our name. What was sent to loopback never comes from the network.
+ */
+export function isHere(address: string): boolean {
+  return !address.startsWith("127.") && address !== "::1" && isOwn(address);
+}
+
 /** Addresses come and go; it is asked rarely enough to ask the system each time. */
 function isOwn(address: string): boolean {
   if (address.startsWith("127.")) return true;

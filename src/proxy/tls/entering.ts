@@ -91,6 +91,8 @@ export class EnteringSession implements Session, ConnectionHandler {
 
   #accept(first: Buffer): void {
     const { tls, serve } = this.#entrance;
+    // How it ends is heard from there, once: its close is not to be a second end.
+    this.#connection.handler = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
     tls.accept(this.#connection, first, (accepted) => {
       if (accepted) this.#become(serve(this.#connection, this.#done));
       else this.#done();
