@@ -108,6 +108,7 @@ export async function startMixedSidecars(
   const ports = new Map<Traffic, number>();
   const inbound: Inbound[] = [];
   const upstream: { port: number; service: string }[] = [];
+  const registered: object[] = [];
   for (const [traffic, target] of backends) {
     const service = `bench-${traffic}`;
     const meshed = await freePort();
@@ -115,20 +116,23 @@ export async function startMixedSidecars(
     inbound.push({ port: meshed, target, protocol: spoken(traffic), service });
     upstream.push({ port, service });
     ports.set(traffic, port);
-    await register(control, `callee-${traffic}`, { service, addressPort: meshed, protocol: spoken(traffic) });
+    const where = { service, port: 80, address: "127.0.0.1", addressPort: meshed, meshed: true };
+    registered.push({ ...where, name: "bench", protocol: spoken(traffic) });
   }
+  // Before it starts: nobody may call a workload that the control plane does not know.
+  await register(control, "callee", registered);
   const { xds } = control;
   const callee = await startSidecar({ workload: "callee", service: "callee", xds, inbound });
   const caller = await startSidecar({ workload: "caller", service: "caller", xds, upstream });
   return { ports, caller, callee };
 }
 
-async function register({ api }: Control, workload: string, where: object): Promise<void> {
-  const port = { name: "bench", port: 80, address: "127.0.0.1", meshed: true, ...where };
+/** Makes a workload known to the control plane: nobody may call it before, and it is not ready. */
+export async function register({ api }: Control, workload: string, ports: readonly object[]): Promise<void> {
   const response = await fetch(`http://${at(api)}/api/v1/workloads/default/${workload}`, {
     method: "PUT",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ ports: [port], ttlSeconds: 3_600 }),
+    body: JSON.stringify({ ports, ttlSeconds: 3_600 }),
   });
   if (!response.ok) throw new Error(`the control plane refused ${workload}: ${await response.text()}`);
 }

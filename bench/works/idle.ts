@@ -10,7 +10,7 @@ import { type Memory, memory } from "../proc.ts";
 import { ANY_CORE, type Child } from "../processes.ts";
 import { type Row, type Section, valueBar } from "../report.ts";
 import { median } from "../stats.ts";
-import { type Control, launchSidecar, startControl } from "../subjects/heddle.ts";
+import { type Control, launchSidecar, startControl, register } from "../subjects/heddle.ts";
 
 const SIDECARS = 10;
 const MB = 1e6;
@@ -63,6 +63,7 @@ async function measureMemory(bench: Bench, control: Control): Promise<Section> {
 async function memoriesOfTen({ options, progress }: Bench, control: Control, cache: string): Promise<Memory[]> {
   progress(`idle: starting ${SIDECARS} sidecars`);
   const env = { NODE_COMPILE_CACHE: cache };
+  for (let i = 0; i < SIDECARS; i++) await register(control, `idle-${i}`, []);
   const started = await Promise.all(Array.from({ length: SIDECARS }, (_, i) => launch(control, `idle-${i}`, env)));
   for (const { child, admin } of started) await awaitOk(child, admin, "/ready");
   progress("idle: letting them settle");
@@ -120,6 +121,7 @@ function startRow(subject: string, times: readonly number[]): Row {
 
 /** Milliseconds to /ready. The orderly end afterwards writes the compiled code into the cache. */
 async function startTime(control: Control, cache: string): Promise<number> {
+  await register(control, "starting", []);
   const before = performance.now();
   const { child, admin } = await launch(control, "starting", { NODE_COMPILE_CACHE: cache });
   await awaitOk(child, admin, "/ready");

@@ -107,6 +107,15 @@ describe("authz generate", () => {
     assert.match(notes.join(), /without TLS of the mesh called: web-1\.default/);
   });
 
+  it("writes nothing for who is not registered, and says so, whatever its TLS was", () => {
+    const table = new SeriesTable();
+    called(table, "stray-1", "price");
+    const { documents, notes } = generate(WINDOW, world(registrations), table, 0);
+    assert.doesNotMatch(JSON.stringify(documents), /AuthorizationPolicy|NetworkAuthentication/);
+    assert.match(notes.join(), /not registered with the control plane: stray-1\.default/);
+    assert.doesNotMatch(notes.join(), /without TLS/);
+  });
+
   it("gives nobody what the policy of today refuses", () => {
     const table = new SeriesTable();
     called(table, "web-1", "price");

@@ -72,6 +72,7 @@ function callersSeen(
   const byPort = new Map<string, Callers>();
   const refused = refusedCallers(world, table, windowMs, now);
   const unidentified = new Set<string>();
+  const unregistered = new Set<string>();
   for (const family of CALLS) {
     for (const { source, labels, value } of table.rows(family, windowMs, now)) {
       const authority = labels["authority"] ?? "";
@@ -88,10 +89,19 @@ function callersSeen(
         callers.accounts.add(`${caller.namespace}/${caller.serviceAccount}`);
         continue;
       }
+      const name = `${source.workload}.${source.namespace}`;
       const address = addressOf(caller);
-      if (address !== "") callers.addresses.add(address);
-      unidentified.add(`${source.workload}.${source.namespace}`);
+      if (address === "") {
+        unregistered.add(name);
+        continue;
+      }
+      callers.addresses.add(address);
+      unidentified.add(name);
     }
+  }
+  if (unregistered.size > 0) {
+    const who = [...unregistered].sort().join(", ");
+    notes.push(`nothing allows these callers, which are not registered with the control plane: ${who}`);
   }
   if (unidentified.size > 0) {
     const who = [...unidentified].sort().join(", ");
