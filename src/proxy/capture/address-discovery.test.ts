@@ -119,6 +119,14 @@ describe("discovery by address", () => {
     );
   });
 
+  it("does not go in plain to who had an identity, when the mesh forgets it", () => {
+    const forgotten = new Told((watcher) => {
+      watcher.onView(priceView());
+      watcher.onUnknown();
+    });
+    assert.equal(ask(forgotten, "[10.77.0.3]:8080"), "unknown");
+  });
+
   it("does not take a workload of the same name in another namespace for itself", () => {
     const theirs = priceView("other");
     assert.equal(ask(new Told((watcher) => watcher.onView(theirs)), "[10.78.0.9]:80"), theirs);

@@ -52,10 +52,16 @@ export class AddressDiscovery implements Discovery {
       watcher.onView(direct(address));
       return () => {};
     }
+    let proves = false;
     return this.#inner.watch(address === undefined ? authority : endpointKey(address), {
-      onView: (view) => watcher.onView(this.#withoutSelf(view)),
+      onView: (view) => {
+        proves ||= provesIdentity(view);
+        watcher.onView(this.#withoutSelf(view));
+      },
       onUnknown: () => {
-        if (address === undefined) watcher.onUnknown();
+        // Who proves an identity must not be spoken to in plain because the control plane has forgotten it. As long as
+        // the address is in use; after that it may be somebody else's.
+        if (address === undefined || proves) watcher.onUnknown();
         else watcher.onView(direct(address));
       },
     });
@@ -79,6 +85,10 @@ export class AddressDiscovery implements Discovery {
     );
     return { ...view, backends };
   }
+}
+
+function provesIdentity({ backends }: ServiceView): boolean {
+  return [...backends.values()].some(({ endpoints }) => endpoints.some(({ identity }) => identity !== ""));
 }
 
 /** The application of this workload without a sidecar in between. */
