@@ -19,7 +19,7 @@ import { REQUEST_BYTES_MAX } from "../src/control/identity/certificate-request.t
 import { TOKEN_LIFETIME_MS } from "../src/control/identity/join-tokens.ts";
 import { GrpcCode } from "../src/protocol/grpc.ts";
 import { certificateRequest } from "../src/proxy/identity/certificate-request.ts";
-import { CERTIFY_TIMEOUT_MS, LOOK_AT_TIME_EVERY_MS } from "../src/proxy/identity/identity-client.ts";
+import { CERTIFY_TIMEOUT_MS, LOOK_AT_TIME_EVERY_MS, RENEW_AFTER } from "../src/proxy/identity/identity-client.ts";
 import { possessionBytes } from "../src/xds/certify.ts";
 import { PossessionSchema } from "../src/xds/gen/heddle/identity/v1/identity_pb.ts";
 import { RawCertify, startAuthority, type TestAuthority, type TestClient } from "./support/certify.ts";
@@ -381,6 +381,19 @@ describe("renewal", () => {
     await certified(price);
     slept = 20 * HOUR_MS;
     price.clock.advance(LOOK_AT_TIME_EVERY_MS);
+    await certified(price, 2);
+  });
+
+  it("is not put off when it falls due between two looks at the clock", async () => {
+    authority = await startAuthority({ lifetimeMs: 60_000 });
+    const slept = [0];
+    const price = authority.client("price-1", { slept: () => (slept.length > 1 ? slept.shift() : slept[0]) ?? 0 });
+    await certified(price);
+    const { notAfter = 0 } = price.client.current ?? {};
+    const sleepUntilDue = RENEW_AFTER * (notAfter - authority.now()) - LOOK_AT_TIME_EVERY_MS;
+    slept.splice(0, 1, sleepUntilDue - 0.5, sleepUntilDue + 0.5);
+    pass(LOOK_AT_TIME_EVERY_MS, price);
+    pass(1, price);
     await certified(price, 2);
   });
 

@@ -200,7 +200,7 @@ export class IdentityClient implements CredentialSource {
     this.#report(held, trusted);
     if (!held.granted.issuer.equals(trusted.issuer) && this.#asked === undefined) {
       this.#wanted = true;
-      this.#waitToRenew(this.#options.random() * NEW_ISSUER_SPREAD_MS);
+      this.#lookAfter(this.#options.random() * NEW_ISSUER_SPREAD_MS);
     }
   }
 
@@ -232,7 +232,7 @@ export class IdentityClient implements CredentialSource {
     this.#report(held, trusted);
     const expires = new Date(granted.notAfter).toISOString();
     logger.info("a new certificate is in use", { identity: this.#id, expires });
-    this.#waitToRenew(LOOK_AT_TIME_EVERY_MS);
+    this.#lookWhenDue(held, 0);
   }
 
   #adopt({ pem, granted }: Held, { anchors }: Trusted): void {
@@ -253,14 +253,16 @@ export class IdentityClient implements CredentialSource {
     return Math.max(clock.now() - cameAt, now() - cameAtWall);
   }
 
-  /** @param mostMs milliseconds until the time is looked at, if it is not due before */
-  #waitToRenew(mostMs: number): void {
-    const held = this.#held;
-    if (held === undefined || this.#closed) return;
-    this.#renewal?.cancel();
+  /** @param age what was just decided by: asked for anew, it may by now be past what was not yet due, and nobody would look for long */
+  #lookWhenDue({ renewAfterMs }: Held, age: number): void {
     // Whole milliseconds: what rounding leaves of one would be waited for again and again.
-    const left = Math.ceil(held.renewAfterMs - this.#age(held));
-    this.#renewal = this.#options.clock.after(left > 0 ? Math.min(left, mostMs) : mostMs, () => this.#lookAtTime());
+    const leftMs = Math.ceil(renewAfterMs - age);
+    this.#lookAfter(leftMs > 0 ? Math.min(leftMs, LOOK_AT_TIME_EVERY_MS) : LOOK_AT_TIME_EVERY_MS);
+  }
+
+  #lookAfter(ms: number): void {
+    this.#renewal?.cancel();
+    if (!this.#closed) this.#renewal = this.#options.clock.after(ms, () => this.#lookAtTime());
   }
 
   #lookAtTime(): void {
@@ -274,7 +276,7 @@ export class IdentityClient implements CredentialSource {
     const due = this.#wanted || age >= held.renewAfterMs;
     // Without a stream it is asked for as soon as there is one.
     if (due && this.#asked === undefined && this.#nonce !== undefined) this.#certify(true);
-    this.#waitToRenew(LOOK_AT_TIME_EVERY_MS);
+    this.#lookWhenDue(held, age);
   }
 
   #compareClocks(theirs: number): void {

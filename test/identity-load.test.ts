@@ -4,14 +4,14 @@ import { once } from "node:events";
 import net, { type AddressInfo } from "node:net";
 import { after, before, describe, it } from "node:test";
 
-import type { IdentityAnswer } from "../../src/cli/control-client.ts";
-import { type RunningControl, startControl } from "../../src/control/control.ts";
-import { defaultIdentitySettings, LEAF_LIFETIME_MIN_MS } from "../../src/control/identity/identity.ts";
-import type { ProxyConfig } from "../../src/proxy/config.ts";
-import { type RunningProxy, startProxy } from "../../src/proxy/proxy.ts";
-import { Logger } from "../../src/telemetry/log.ts";
-import { ANY_PORT, metricSum, sidecar } from "../support/mesh.ts";
-import { until } from "../support/until.ts";
+import type { IdentityAnswer } from "../src/cli/control-client.ts";
+import { type RunningControl, startControl } from "../src/control/control.ts";
+import { defaultIdentitySettings, LEAF_LIFETIME_MIN_MS } from "../src/control/identity/identity.ts";
+import type { ProxyConfig } from "../src/proxy/config.ts";
+import { type RunningProxy, startProxy } from "../src/proxy/proxy.ts";
+import { Logger } from "../src/telemetry/log.ts";
+import { ANY_PORT, metricSum, sidecar } from "./support/mesh.ts";
+import { until } from "./support/until.ts";
 
 /** Milliseconds between two connections; each is a byte stream, so each is a handshake between two sidecars. */
 const CONNECT_EVERY_MS = 20;
