@@ -1,4 +1,5 @@
 /** What a command sees of the world outside: injected, so that every command runs in a test as it runs in a terminal. */
+import { API_TOKEN_VARIABLE } from "../control/api-token.ts";
 
 /** A stream to write text to. `process.stdout` and `process.stderr` are such. */
 export interface TextOutput {
@@ -16,11 +17,15 @@ export interface Io {
   /** Talk: progress, greetings, warnings and errors. */
   readonly stderr: TextOutput;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** What the variable HEDDLE_API_TOKEN had, which is not in `env`: no program that a command starts inherits it. */
+  readonly apiToken: string | undefined;
   /** The folder that relative paths start from; absolute. */
   readonly directory: string;
 }
 
 /** The world of this process. */
 export function processIo(): Io {
-  return { stdout: process.stdout, stderr: process.stderr, env: process.env, directory: process.cwd() };
+  const apiToken = process.env[API_TOKEN_VARIABLE];
+  delete process.env[API_TOKEN_VARIABLE];
+  return { stdout: process.stdout, stderr: process.stderr, env: process.env, apiToken, directory: process.cwd() };
 }

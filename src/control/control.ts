@@ -11,6 +11,7 @@ import type { Logger } from "../telemetry/log.ts";
 import { AdsServer } from "../xds/server.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { createApi } from "./api.ts";
+import { API_TOKEN_VARIABLE } from "./api-token.ts";
 import { explain } from "./authz/explain.ts";
 import { generate } from "./authz/generate.ts";
 import { authzRows } from "./authz/list.ts";
@@ -33,6 +34,7 @@ import { Scraper } from "./stat/scraper.ts";
 import { edgeRows } from "./stat/edges.ts";
 import { SeriesTable } from "./stat/series-table.ts";
 import { StatTable, type Subject } from "./stat/stat-table.ts";
+import { type TokenFile, writeTokenFile } from "./token-file.ts";
 import { VERSION } from "./version.ts";
 import { listenXds } from "./xds-server.ts";
 
@@ -45,6 +47,8 @@ export { ControlStartError };
 
 export interface ControlOptions {
   readonly api: Address;
+  /** What changes by the API demand, and the folder where commands look for it; undefined: it is nowhere left. */
+  readonly apiToken: { readonly secret: string; readonly folder: string | undefined };
   readonly xds: Address;
   /** Absolute paths of mesh.yaml files to follow. Where they contradict each other the earlier one holds. */
   readonly files: readonly string[];
@@ -65,7 +69,7 @@ export interface RunningControl {
 /**
  * Starts the control plane; it is ready to serve when this resolves. Bad mesh files are no reason to reject.
  *
- * @throws ControlStartError: an address that is not free, or a state folder that cannot be used
+ * @throws ControlStartError: an address that is not free, or a folder that cannot be used
  */
 export async function startControl(options: ControlOptions): Promise<RunningControl> {
   const cleanups: (() => void | Promise<void>)[] = [];
@@ -184,6 +188,7 @@ async function start(
   });
   const api = createApi({
     version: VERSION,
+    apiToken: options.apiToken.secret,
     xds: () => xdsAddress,
     registry,
     ready: () => ready,
@@ -207,8 +212,12 @@ async function start(
     void answer(request, response);
   });
   server.maxConnections = API_CONNECTIONS_MAX;
+  let tokenFile: TokenFile | undefined;
+  // After the listener: as long as changes can be asked for, the file is there.
+  cleanups.push(() => tokenFile?.remove());
   const apiAddress = await listen(server, options.api, "API", "--api");
   cleanups.push(() => closeApi(server));
+  tokenFile = leaveToken(options, apiAddress);
 
   const routes = (router: ConnectRouter): void => {
     ads.register(router);
@@ -243,6 +252,7 @@ async function start(
   ready = true;
   logger.info("control plane is ready", {
     api: formatAddress(apiAddress),
+    ...(tokenFile === undefined ? {} : { apiTokenFile: tokenFile.file }),
     xds: xdsAddress,
     services: publisher.mesh.services.length,
     workloads: registry.size,
@@ -264,6 +274,18 @@ function requestDocuments(documents: ResourceSource, files: readonly FileSource[
 function identityOf(registry: Registry, trustDomain: string, { namespace, workload }: Subject): string {
   const serviceAccount = registry.get(namespace, workload)?.serviceAccount ?? "";
   return serviceAccount === "" ? "" : linkerdName({ trustDomain, namespace, serviceAccount });
+}
+
+/** Only now, since at an address that is not free another control plane has its own there. */
+function leaveToken({ apiToken: { secret, folder } }: ControlOptions, address: Address): TokenFile | undefined {
+  if (folder === undefined) return undefined;
+  try {
+    return writeTokenFile(folder, address, secret);
+  } catch (error) {
+    const { message } = error as Error;
+    const instead = `set ${API_TOKEN_VARIABLE} here and for the commands that change the mesh`;
+    throw new ControlStartError(`cannot leave the API token in ${folder}: ${message}; or ${instead}`, { cause: error });
+  }
 }
 
 async function openStore(folder: string, registry: Registry, logger: Logger): Promise<RegistryStore> {

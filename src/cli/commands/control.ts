@@ -1,7 +1,10 @@
 import { resolve as resolvePath } from "node:path";
+import { newApiToken } from "../../control/bearer.ts";
 import type { IdentitySettings } from "../../control/identity/identity.ts";
+import { tokenFolder } from "../../control/token-file.ts";
 import { DEFAULT_TRUST_DOMAIN } from "../../model/identity.ts";
 import { defineCommand } from "../command.ts";
+import { givenApiToken } from "../control-client.ts";
 import { loggerOf, LOG_FLAGS } from "../log-flags.ts";
 import { onEndSignals, signalExitCode } from "../signals.ts";
 import { parseAddress, parseDuration, parsePrivateAddress, parseTrustDomain } from "../values.ts";
@@ -24,7 +27,7 @@ export const control = defineCommand({
     },
     "insecure-api": {
       type: "boolean",
-      help: "Allow --api on an address that other hosts reach: whoever does can change the mesh",
+      help: "Allow --api on an address that other hosts reach: whoever does can read everything; changes demand the API token, which then crosses the network in clear",
     },
     xds: { type: "string", value: "IP:PORT", default: DEFAULT_XDS, help: "Listener for xDS (gRPC), for sidecars" },
     file: {
@@ -83,10 +86,15 @@ export const control = defineCommand({
   ],
   async run({ flags, io }) {
     const identity = identitySettings(flags, io.directory);
+    const given = givenApiToken(io);
+    // A given one is left nowhere: who gave it to us gives it to the commands.
+    const apiToken =
+      given === undefined ? { secret: newApiToken(), folder: tokenFolder(io.env) } : { secret: given, folder: undefined };
     const { ControlStartError, startControl } = await import("../../control/control.ts");
     const stateDirectory = flags["state-dir"];
     const running = await startControl({
       api: parsePrivateAddress("--api", flags.api, flags["insecure-api"]),
+      apiToken,
       xds: parseAddress("--xds", flags.xds),
       files: flags.file.map((file) => resolvePath(io.directory, file)),
       stateDirectory: stateDirectory === undefined ? undefined : resolvePath(io.directory, stateDirectory),

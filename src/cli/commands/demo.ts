@@ -95,7 +95,7 @@ Ctrl-C ends it.`,
       return await runMesh(session, async (supervisor, ended) => {
         await started(supervisor, ended, lastLines);
         if (ended.aborted) return 0;
-        const facts = await showLoad(new ShopClient(addresses.outbound), new ControlClient(api), {
+        const facts = await showLoad(new ShopClient(addresses.outbound), new ControlClient(api, io), {
           io,
           ended,
           durationMs,

@@ -1,4 +1,5 @@
 /** Runs a whole mesh on this machine: the control plane, the keyboard's sidecar, and every instance of the mesh file. */
+import { API_TOKEN_VARIABLE } from "../../control/api-token.ts";
 import type { MeshFile } from "../../dialects/mesh/mesh-file.ts";
 import type { Timer } from "../../net/clock.ts";
 import type { LogLevel } from "../../telemetry/log.ts";
@@ -35,6 +36,8 @@ export interface SupervisorOptions {
   /** Where the control plane keeps registrations. */
   readonly stateDirectory: string;
   readonly logLevel: LogLevel;
+  /** What changes of the mesh are to demand; undefined: the control plane makes a token, another at each start. */
+  readonly apiToken: string | undefined;
   readonly host: Host;
   /** Every instance gets a network namespace of its own in it; undefined: all are on this machine's loopback interface. */
   readonly network?: TransparentNetwork | undefined;
@@ -70,9 +73,11 @@ export class MeshSupervisor {
       "--log-level",
       options.logLevel,
     );
+    const program = heddleProgram(host, words);
     this.#control = new Supervised({
       name: "control",
-      program: heddleProgram(host, words),
+      // It alone: no service inherits the token.
+      program: { ...program, env: { ...program.env, [API_TOKEN_VARIABLE]: options.apiToken } },
       spawner: host.spawner,
       clock: host.clock,
       onLine: (line) => host.log.line("control", line),
