@@ -339,7 +339,11 @@ export class ControlClient {
       return await this.#request(method, path, body, find);
     } catch (error) {
       if (!(error instanceof ControlError) || error.status !== 401) throw error;
-      throw new ControlError(401, `the control plane at ${this.address} demands its API token: ${problemOf(found)}`, RIGHT_USER);
+      throw new ControlError(
+        401,
+        `the control plane at ${this.address} demands its API token: ${problemOf(found)}`,
+        RIGHT_USER,
+      );
     }
   }
 

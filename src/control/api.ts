@@ -67,7 +67,8 @@ export function createApi(state: ApiState): Api {
     }
     if (!looks && !isQuestion(c.req.method, c.req.path) && !isAuthorized(c.req.header("authorization"))) {
       c.header("www-authenticate", "Bearer");
-      const hint = "send the token of this control plane as `Authorization: Bearer TOKEN`; docs/http-api.md says where it is";
+      const hint =
+        "send the token of this control plane as `Authorization: Bearer TOKEN`; docs/http-api.md says where it is";
       throw new ApiError("unauthorized", "whoever changes the mesh must have the API token", hint);
     }
     await next();

@@ -137,7 +137,9 @@ function checkFolder(folder: string): void {
     if (!found.isDirectory()) throw new Error(`${path} is no folder`);
     if (found.uid !== userId()) throw new Error(`${path} belongs to another user (${found.uid})`);
     if ((found.mode & OTHERS_WRITE) !== 0) {
-      throw new Error(`${path} can be written to by others than its owner (mode ${octal(found.mode)}): chmod 700 ${path}`);
+      throw new Error(
+        `${path} can be written to by others than its owner (mode ${octal(found.mode)}): chmod 700 ${path}`,
+      );
     }
   }
 }

@@ -89,7 +89,9 @@ export const control = defineCommand({
     const given = givenApiToken(io);
     // A given one is left nowhere: who gave it to us gives it to the commands.
     const apiToken =
-      given === undefined ? { secret: newApiToken(), folder: tokenFolder(io.env) } : { secret: given, folder: undefined };
+      given === undefined
+        ? { secret: newApiToken(), folder: tokenFolder(io.env) }
+        : { secret: given, folder: undefined };
     const { ControlStartError, startControl } = await import("../../control/control.ts");
     const stateDirectory = flags["state-dir"];
     const running = await startControl({

@@ -8,6 +8,7 @@ import { after, afterEach, before, describe, it } from "node:test";
 import { until } from "../../../test/support/until.ts";
 import { ControlClient } from "../control-client.ts";
 import { isAlive } from "../testing/alive.ts";
+import { capturedIo } from "../testing/captured-io.ts";
 import { heddleCommand } from "../up/host.ts";
 import { PortAllocator } from "../up/ports.ts";
 
@@ -83,7 +84,7 @@ describe("heddle up and heddle run", () => {
   }
 
   function control(): ControlClient {
-    return new ControlClient(`127.0.0.1:${ports.api}`);
+    return new ControlClient(`127.0.0.1:${ports.api}`, capturedIo());
   }
 
   async function workloadNames(): Promise<string[]> {

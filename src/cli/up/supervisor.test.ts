@@ -53,6 +53,7 @@ describe("MeshSupervisor", () => {
       basePort: 41_000,
       stateDirectory: "/work/shop/.heddle",
       logLevel: "warn",
+      apiToken: undefined,
       host,
     });
     // Whatever is started is ready.
@@ -181,6 +182,7 @@ describe("MeshSupervisor", () => {
       basePort: 41_000,
       stateDirectory: "/work/shop/.heddle",
       logLevel: "warn",
+      apiToken: undefined,
       host,
     });
     const start = supervisor.start();
