@@ -179,11 +179,15 @@ describe("ControlClient, when it changes something", () => {
   });
 
   it("shows none to whoever else listens beside the control plane, under a name that both have", async () => {
-    const taker = createServer((socket) => socket.once("data", (data) => socket.end(data.toString())));
+    const { promise: took, resolve } = Promise.withResolvers<string>();
+    const taker = createServer((socket) => {
+      socket.once("data", (data) => {
+        resolve(data.toString());
+        socket.end("HTTP/1.1 401 Unauthorized\r\n\r\n");
+      });
+    });
     const other = createServer((socket) => socket.end());
     const port = await listen(other, "127.0.0.1");
-    const { promise: took, resolve } = Promise.withResolvers<string>();
-    taker.on("connection", (socket) => socket.once("data", (data) => resolve(data.toString())));
     await listen(taker, "127.0.0.2", port);
     try {
       writeTokenFile(tokenFolder({ HOME: home }), { host: "127.0.0.1", port }, found);

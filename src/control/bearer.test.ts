@@ -30,7 +30,7 @@ describe("an API token", () => {
       ...[`Bearer ${almost}`, `Bearer ${token.slice(0, -1)}`, `Bearer ${token}x`, `Bearer ${token} x`],
       ...[`Bearer ${token}, Bearer ${token}`, `Bearer "${token}"`, `xBearer ${token}`, `Bearer\n${token}`],
     ]) {
-      assert.equal(isAuthorized(bad), false, bad);
+      assert.equal(isAuthorized(bad), false, String(bad));
     }
   });
 });
