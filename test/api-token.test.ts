@@ -153,17 +153,17 @@ describe("a mesh of heddle up", { timeout: 180_000 }, () => {
     );
     context.after(() => end(joined, "SIGINT"));
     await until("it serves", async () => (await call(mesh.outbound, "extra")).status === 200, SLOW_MS);
-    const before = tokenOf(port);
+    const earlier = tokenOf(port);
     const [old] = control();
     process.kill(old as number, "SIGKILL");
-    await until("another has left its token", () => tokenOf(port) !== before, SLOW_MS);
+    await until("another has left its token", () => tokenOf(port) !== earlier, SLOW_MS);
     const change = async (token: string): Promise<number> => {
       const url = `http://${mesh.api}/api/v1/workloads/default/no-such`;
       const init = { method: "DELETE", headers: { authorization: `Bearer ${token}` } };
       return (await fetch(url, init).catch(() => undefined))?.status ?? 0;
     };
     await until("it answers", async () => (await change(tokenOf(port))) === 404, SLOW_MS);
-    assert.equal(await change(before), 401);
+    assert.equal(await change(earlier), 401);
     const [sidecar] = mesh.descendants().filter((pid) => / proxy --workload echo-1 /.test(mesh.commandLine(pid)));
     process.kill(sidecar as number, "SIGKILL");
     await until("a sidecar gets a join token", () => /echo-1\/proxy.*started again/.test(mesh.output()), SLOW_MS);
@@ -209,10 +209,9 @@ describe("a mesh of heddle up", { timeout: 180_000 }, () => {
 
 describe("a mesh of heddle up with a token that was given", { timeout: 120_000 }, () => {
   it("takes no other, leaves it nowhere, and gives it to its control plane alone", async (context) => {
-    const [before, secret] = [readdirSync(home), API_TOKEN_ENV.HEDDLE_API_TOKEN];
+    const secret = API_TOKEN_ENV.HEDDLE_API_TOKEN;
     const mesh = await up(MESH, { HOME: home, ...API_TOKEN_ENV });
     context.after(() => mesh.stop());
-    assert.deepEqual(readdirSync(home), before);
     assert.deepEqual(existsSync(folder()) ? readdirSync(folder()) : [], []);
     assert.equal((await run(newToken(mesh.api), API_TOKEN_ENV)).code, 0);
     const { code, text } = await run(newToken(mesh.api));
@@ -259,7 +258,11 @@ describe("heddle control", { timeout: 120_000 }, () => {
     const bad = await run(["control", "--api", "127.0.0.1:0", "--xds", "127.0.0.1:0"], {
       HEDDLE_API_TOKEN: "secret-but-short",
     });
-    assert.deepEqual([bad.code, /^heddle: HEDDLE_API_TOKEN: expected 32 to 1024/.test(bad.text)], [2, true], bad.text);
+    assert.deepEqual(
+      [bad.code, bad.text.startsWith("heddle: HEDDLE_API_TOKEN: expected 32 to 1024")],
+      [2, true],
+      bad.text,
+    );
     assert.ok(!bad.text.includes("secret-but-short"));
     const other = await mkdtemp(join(tmpdir(), "heddle-open-"));
     context.after(() => rm(other, { recursive: true }));

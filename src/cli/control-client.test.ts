@@ -147,7 +147,6 @@ describe("ControlClient, when it changes something", () => {
 
   const leave = (fake: FakeControl, token: string, host = "127.0.0.1"): TokenFile =>
     writeTokenFile(tokenFolder({ HOME: home }), { host, port: Number(fake.address.split(":")[1]) }, token);
-  const sent = (fake: FakeControl): (string | undefined)[] => fake.requests.map(({ authorization }) => authorization);
 
   it("shows the token in the file for the address, read each time, and for nothing else", async () => {
     await withControl(
@@ -229,8 +228,8 @@ describe("ControlClient, when it changes something", () => {
     );
     assert.match(await failed({ HOME: home, HEDDLE_API_TOKEN: given }), /HEDDLE_API_TOKEN has another$/);
     assert.match(await failed({ HOME: home }, (fake) => void leave(fake, found)), /the one in .*\.token is another$/);
-    const open = (fake: FakeControl): void => chmodSync(leave(fake, found).file, 0o644);
-    assert.match(await failed({ HOME: home }, open), /can be read by others than its owner/);
+    const open = await failed({ HOME: home }, (fake) => chmodSync(leave(fake, found).file, 0o644));
+    assert.match(open, /can be read by others than its owner/);
   });
 
   it("refuses a variable that has no token, without telling it", () => {
@@ -248,6 +247,10 @@ describe("ControlClient, when it changes something", () => {
     ControlClient.from(undefined, capturedIo({ HEDDLE_API_TOKEN: "" }));
   });
 });
+
+function sent(fake: FakeControl): (string | undefined)[] {
+  return fake.requests.map(({ authorization }) => authorization);
+}
 
 async function listen(server: Server, host: string, port = 0): Promise<number> {
   await new Promise<void>((resolve) => {

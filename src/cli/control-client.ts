@@ -1,11 +1,11 @@
 /** The control plane's HTTP API as commands see it. */
 import * as http from "node:http";
 import type { Socket } from "node:net";
-import { API_TOKEN_VARIABLE, apiTokenProblem } from "../control/api-token.ts";
+import { apiTokenProblem } from "../control/api-token.ts";
 import { findToken, type FoundToken, tokenFolder } from "../control/token-file.ts";
 import type { Workload } from "../model/workload.ts";
 import { Failure, UsageError } from "./errors.ts";
-import type { Io } from "./io.ts";
+import { API_TOKEN_VARIABLE, type Io } from "./io.ts";
 
 export const DEFAULT_CONTROL = "127.0.0.1:4180";
 

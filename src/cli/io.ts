@@ -1,5 +1,7 @@
 /** What a command sees of the world outside: injected, so that every command runs in a test as it runs in a terminal. */
-import { API_TOKEN_VARIABLE } from "../control/api-token.ts";
+
+/** Where a control plane, and the commands that change a mesh, find an API token that somebody gave. */
+export const API_TOKEN_VARIABLE = "HEDDLE_API_TOKEN";
 
 /** A stream to write text to. `process.stdout` and `process.stderr` are such. */
 export interface TextOutput {
@@ -17,7 +19,7 @@ export interface Io {
   /** Talk: progress, greetings, warnings and errors. */
   readonly stderr: TextOutput;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** What the variable HEDDLE_API_TOKEN had, which is not in `env`: no program that a command starts inherits it. */
+  /** What {@link API_TOKEN_VARIABLE} had, which is not in `env`: no program that a command starts inherits it. */
   readonly apiToken: string | undefined;
   /** The folder that relative paths start from; absolute. */
   readonly directory: string;

@@ -1,8 +1,5 @@
 /** The API token: a secret that every change by the HTTP API demands, so that not every user of a machine may make any. */
 
-/** From here a control plane, and the commands that talk to it, take a token that somebody gave. */
-export const API_TOKEN_VARIABLE = "HEDDLE_API_TOKEN";
-
 /** Characters of a token. The fewest, drawn at random from 16 or more, are the 128 bits that nobody can guess. */
 export const API_TOKEN_CHARACTERS_MIN = 32;
 export const API_TOKEN_CHARACTERS_MAX = 1_024;

@@ -11,7 +11,6 @@ import type { Logger } from "../telemetry/log.ts";
 import { AdsServer } from "../xds/server.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { createApi } from "./api.ts";
-import { API_TOKEN_VARIABLE } from "./api-token.ts";
 import { explain } from "./authz/explain.ts";
 import { generate } from "./authz/generate.ts";
 import { authzRows } from "./authz/list.ts";
@@ -283,7 +282,7 @@ function leaveToken({ apiToken: { secret, folder } }: ControlOptions, address: A
     return writeTokenFile(folder, address, secret);
   } catch (error) {
     const { message } = error as Error;
-    const instead = `set ${API_TOKEN_VARIABLE} here and for the commands that change the mesh`;
+    const instead = "set HEDDLE_API_TOKEN here and for the commands that change the mesh";
     throw new ControlStartError(`cannot leave the API token in ${folder}: ${message}; or ${instead}`, { cause: error });
   }
 }

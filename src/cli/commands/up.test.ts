@@ -57,7 +57,8 @@ describe("heddle up and heddle run", () => {
 
   function heddle(...words: string[]): Heddle {
     const [node = "", bin = ""] = heddleCommand();
-    const child = spawn(node, [bin, ...words], { cwd: folder });
+    // What is killed leaves its API token at home.
+    const child = spawn(node, [bin, ...words], { cwd: folder, env: { ...process.env, HOME: folder } });
     let stdout = "";
     let stderr = "";
     child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));

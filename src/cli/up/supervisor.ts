@@ -1,8 +1,8 @@
 /** Runs a whole mesh on this machine: the control plane, the keyboard's sidecar, and every instance of the mesh file. */
-import { API_TOKEN_VARIABLE } from "../../control/api-token.ts";
 import type { MeshFile } from "../../dialects/mesh/mesh-file.ts";
 import type { Timer } from "../../net/clock.ts";
 import type { LogLevel } from "../../telemetry/log.ts";
+import { API_TOKEN_VARIABLE } from "../io.ts";
 import { formatAddress } from "../values.ts";
 import { heddleProgram, type Host } from "./host.ts";
 import { Instance } from "./instance.ts";
