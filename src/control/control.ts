@@ -5,7 +5,7 @@ import type { ConnectRouter } from "@connectrpc/connect";
 import { getRequestListener } from "@hono/node-server";
 
 import { defaultMeshPolicy } from "../dialects/mesh/mesh-file.ts";
-import { linkerdName } from "../model/identity.ts";
+import { linkerdName, parseSpiffeId } from "../model/identity.ts";
 import { systemClock } from "../net/clock.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { AdsServer } from "../xds/server.ts";
@@ -15,6 +15,7 @@ import { explain } from "./authz/explain.ts";
 import { generate } from "./authz/generate.ts";
 import { authzRows } from "./authz/list.ts";
 import type { World } from "./authz/resolve.ts";
+import { type Identities, identityOf } from "./identity-of.ts";
 import type { RefusalReason } from "./identity/certify-service.ts";
 import { ControlIdentity, defaultIdentitySettings, type IdentitySettings } from "./identity/identity.ts";
 import { identityMetrics, refusalCounter } from "./identity/metrics.ts";
@@ -180,11 +181,8 @@ async function start(
   // So that the first question is answered from everything known.
   void publisher.mesh;
 
-  const world = (): World => ({
-    mesh: publisher.mesh,
-    registrations: registry.all(),
-    trustDomain: settings.trustDomain,
-  });
+  const identities = (): Identities => ({ trustDomain: settings.trustDomain, certified: identity.certified });
+  const world = (): World => ({ mesh: publisher.mesh, registrations: registry.all(), ...identities() });
   const api = createApi({
     version: VERSION,
     apiToken: options.apiToken.secret,
@@ -196,8 +194,10 @@ async function start(
     sources,
     identity,
     stat: (query) => table.rows(query, publisher.mesh, clock.now()),
-    edges: (query) =>
-      edgeRows(series, query, clock.now(), (caller) => identityOf(registry, settings.trustDomain, caller)),
+    edges: (query) => {
+      const known = identities();
+      return edgeRows(series, query, clock.now(), (caller) => linkerdNameOf(registry, known, caller));
+    },
     authz: {
       list: (query) => authzRows(query, world(), series, clock.now()),
       explain: (request) => explain(request, world()),
@@ -270,9 +270,10 @@ function requestDocuments(documents: ResourceSource, files: readonly FileSource[
 }
 
 /** Linkerd's name of whom a workload proves to be; "" for nobody. */
-function identityOf(registry: Registry, trustDomain: string, { namespace, workload }: Subject): string {
-  const serviceAccount = registry.get(namespace, workload)?.serviceAccount ?? "";
-  return serviceAccount === "" ? "" : linkerdName({ trustDomain, namespace, serviceAccount });
+function linkerdNameOf(registry: Registry, known: Identities, { namespace, workload: name }: Subject): string {
+  const serviceAccount = registry.get(namespace, name)?.serviceAccount ?? "";
+  const identity = parseSpiffeId(identityOf({ namespace, name }, serviceAccount, known));
+  return identity === undefined ? "" : linkerdName(identity);
 }
 
 /** Only now, since at an address that is not free another control plane has its own there. */

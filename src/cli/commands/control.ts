@@ -5,9 +5,10 @@ import { tokenFolder } from "../../control/token-file.ts";
 import { DEFAULT_TRUST_DOMAIN } from "../../model/identity.ts";
 import { defineCommand } from "../command.ts";
 import { givenApiToken } from "../control-client.ts";
+import { LIFETIME_FLAG, parseLifetime } from "../identity/lifetime.ts";
 import { loggerOf, LOG_FLAGS } from "../log-flags.ts";
 import { onEndSignals, signalExitCode } from "../signals.ts";
-import { parseAddress, parseDuration, parsePrivateAddress, parseTrustDomain } from "../values.ts";
+import { parseAddress, parsePrivateAddress, parseTrustDomain } from "../values.ts";
 import { Failure, UsageError } from "../errors.ts";
 
 /** Where the control plane is when nobody says otherwise. */
@@ -50,12 +51,7 @@ export const control = defineCommand({
       default: DEFAULT_TRUST_DOMAIN,
       help: "Trust domain of the mesh: what every identity in it begins with",
     },
-    "identity-lifetime": {
-      type: "string",
-      value: "DURATION",
-      default: "24h",
-      help: "How long a sidecar's certificate is good for, 10s to 8760h; it is renewed after 70 % of that",
-    },
+    ...LIFETIME_FLAG,
     "identity-roots": {
       type: "string",
       value: "FILE",
@@ -128,7 +124,7 @@ function identitySettings(flags: IdentityFlags, directory: string): IdentitySett
   const [roots, issuerCertificate, issuerKey] = given.map((file) => file && resolvePath(directory, file));
   const settings = {
     trustDomain: parseTrustDomain("--identity-trust-domain", flags["identity-trust-domain"]),
-    lifetimeMs: parseDuration("--identity-lifetime", flags["identity-lifetime"], ["10s", "8760h"]),
+    lifetimeMs: parseLifetime(flags["identity-lifetime"]),
   };
   if (roots && issuerCertificate && issuerKey) return { ...settings, files: { roots, issuerCertificate, issuerKey } };
   if (given.every((file) => file === undefined)) return { ...settings, files: undefined };

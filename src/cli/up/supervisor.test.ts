@@ -53,6 +53,7 @@ describe("MeshSupervisor", () => {
       basePort: 41_000,
       stateDirectory: "/work/shop/.heddle",
       logLevel: "warn",
+      identityLifetime: "24h",
       apiToken: undefined,
       host,
     });
@@ -182,6 +183,7 @@ describe("MeshSupervisor", () => {
       basePort: 41_000,
       stateDirectory: "/work/shop/.heddle",
       logLevel: "warn",
+      identityLifetime: "24h",
       apiToken: undefined,
       host,
     });

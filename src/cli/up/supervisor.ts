@@ -36,6 +36,8 @@ export interface SupervisorOptions {
   /** Where the control plane keeps registrations. */
   readonly stateDirectory: string;
   readonly logLevel: LogLevel;
+  /** How long a certificate of a sidecar is good for, as `heddle control --identity-lifetime` takes it: "24h". */
+  readonly identityLifetime: string;
   /** What changes of the mesh are to demand; undefined: the control plane makes a token, another at each start. */
   readonly apiToken: string | undefined;
   readonly host: Host;
@@ -70,6 +72,8 @@ export class MeshSupervisor {
       mesh.policy.trustDomain,
       "--state-dir",
       options.stateDirectory,
+      "--identity-lifetime",
+      options.identityLifetime,
       "--log-level",
       options.logLevel,
     );
