@@ -10,6 +10,7 @@ import { loggerOf, LOG_FLAGS } from "../log-flags.ts";
 import { onEndSignals, signalExitCode } from "../signals.ts";
 import { parseAddress, parsePrivateAddress, parseTrustDomain } from "../values.ts";
 import { Failure, UsageError } from "../errors.ts";
+import { API_TOKEN_VARIABLE } from "../io.ts";
 
 /** Where the control plane is when nobody says otherwise. */
 export const DEFAULT_API = "127.0.0.1:4180";
@@ -18,7 +19,8 @@ export const DEFAULT_XDS = "127.0.0.1:4181";
 export const control = defineCommand({
   name: "control",
   description: `Runs the control plane: it knows the services of files and of registrations, and tells sidecars over xDS.
-\`heddle up\` starts one by itself.`,
+\`heddle up\` starts one by itself. Whoever changes the mesh must have its API token: commands of the same user find it by
+themselves; to others give the one that you put into ${API_TOKEN_VARIABLE}.`,
   flags: {
     api: {
       type: "string",

@@ -131,8 +131,8 @@ when it ends. The exit code is the program's.`,
 });
 
 /**
- * Asks for a join token before anything is started: whoever gets none now gets none later. A control plane that does not
- * answer is expected back. The token is not used, and ends by itself.
+ * Asks for a join token before anything is started: whom the control plane refuses now it refuses later. One that does not
+ * answer, or cannot help it, is expected back. The token is not used, and ends by itself.
  *
  * @throws ControlError
  */
@@ -140,7 +140,7 @@ async function mayJoin(client: ControlClient, { namespace, service, instance }: 
   try {
     await client.joinToken({ namespace, serviceAccount: service.name, workload: instance.name });
   } catch (error) {
-    if (error instanceof ControlError) throw error;
+    if (error instanceof ControlError && error.status < 500) throw error;
   }
 }
 
