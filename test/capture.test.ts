@@ -12,6 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 
+import { API_TOKEN_ENV, AUTHORIZED } from "./support/api-token.ts";
 import { runHere } from "../src/cli/init/firewall.ts";
 import type { Namespace } from "../src/cli/up/transparent/namespace.ts";
 import { metricSum } from "./support/mesh.ts";
@@ -172,7 +173,7 @@ async function control(context: TestContext, ours: Namespace): Promise<void> {
   await writeFile(join(folder, "policy.yaml"), UNKNOWN_PORTS);
   const words = [process.execPath, heddle, "control", "-f", join(folder, "mesh.yaml")];
   const [file = "", ...args] = ours.enter(words, { directory: "/" });
-  const child = spawn(file, args, { stdio: "ignore" });
+  const child = spawn(file, args, { stdio: "ignore", env: { ...process.env, ...API_TOKEN_ENV } });
   const gone = once(child, "close");
   context.after(async () => {
     child.kill("SIGKILL");
@@ -181,7 +182,8 @@ async function control(context: TestContext, ours: Namespace): Promise<void> {
   const port = { service: "ours", name: "http", port: 80, address: OURS.v4, addressPort: 9_000, appPort: 9_000 };
   const body = JSON.stringify({ ttlSeconds: 600, labels: { app: "ours" }, ports: [{ ...port, meshed: true }] });
   const url = "http://127.0.0.1:4180/api/v1/workloads/default/ours-1";
-  const put = ours.enter(["curl", "-sS", "-f", "-X", "PUT", "-d", body, url], { directory: "/" });
+  const authorized = `authorization: ${AUTHORIZED.authorization}`;
+  const put = ours.enter(["curl", "-sS", "-f", "-X", "PUT", "-H", authorized, "-d", body, url], { directory: "/" });
   await until("it is registered", async () => (await runHere(put, "")).code === 0, 30_000);
 }
 

@@ -8,6 +8,7 @@ import type { AddressInfo } from "node:net";
 import { describe, it, type TestContext } from "node:test";
 import { promisify } from "node:util";
 
+import { AUTHORIZED } from "./support/api-token.ts";
 import { type RunningProxy, startProxy } from "../src/proxy/proxy.ts";
 import { type Application, call, startApplication } from "./support/application.ts";
 import { ANY_PORT, sidecar, startMesh } from "./support/mesh.ts";
@@ -58,7 +59,7 @@ describe("a sidecar that is drained", () => {
     context.after(() => mesh.close());
     // Whom the control plane does not know nobody may call.
     const url = `http://127.0.0.1:${mesh.control.apiAddress.port}/api/v1/workloads/default/shop-1`;
-    const headers = { "content-type": "application/json" };
+    const headers = { "content-type": "application/json", ...AUTHORIZED };
     const known = await fetch(url, { method: "PUT", headers, body: JSON.stringify({ ports: [], ttlSeconds: 600 }) });
     assert.ok(known.ok, await known.text());
     const target = { host: "127.0.0.1", port: (server.address() as AddressInfo).port };

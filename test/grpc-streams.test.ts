@@ -6,6 +6,7 @@ import { after, before, describe, it } from "node:test";
 
 import * as grpc from "@grpc/grpc-js";
 
+import { API_TOKEN } from "./support/api-token.ts";
 import { type RunningControl, startControl } from "../src/control/control.ts";
 import { Logger } from "../src/telemetry/log.ts";
 import { connectInterop } from "./interop/cases.ts";
@@ -138,6 +139,7 @@ describe("a gRPC stream, while the mesh around it changes", () => {
     await stream.goesOn("without a control plane");
     control = await startControl({
       api: mesh.control.apiAddress,
+      apiToken: API_TOKEN,
       xds: mesh.control.xdsAddress,
       files: [],
       stateDirectory: undefined,

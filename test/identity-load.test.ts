@@ -4,6 +4,7 @@ import { once } from "node:events";
 import net, { type AddressInfo } from "node:net";
 import { after, before, describe, it } from "node:test";
 
+import { API_TOKEN, AUTHORIZED } from "./support/api-token.ts";
 import type { IdentityAnswer } from "../src/cli/control-client.ts";
 import { type RunningControl, startControl } from "../src/control/control.ts";
 import { defaultIdentitySettings, LEAF_LIFETIME_MIN_MS } from "../src/control/identity/identity.ts";
@@ -26,7 +27,7 @@ describe("a mesh whose certificates live ten seconds", { timeout: 110_000 }, () 
   const proxies: RunningProxy[] = [];
 
   async function post(path: string, body: object): Promise<unknown> {
-    const headers = { "content-type": "application/json" };
+    const headers = { "content-type": "application/json", ...AUTHORIZED };
     const response = await fetch(`${api}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
     if (!response.ok) throw new Error(await response.text());
     return response.json();
@@ -45,7 +46,7 @@ describe("a mesh whose certificates live ten seconds", { timeout: 110_000 }, () 
   async function register(workload: string, serviceAccount: string, ports: object[]): Promise<void> {
     const response = await fetch(`${api}/api/v1/workloads/default/${workload}`, {
       method: "PUT",
-      headers: { "content-type": "application/json" },
+      headers: { "content-type": "application/json", ...AUTHORIZED },
       body: JSON.stringify({ serviceAccount, labels: {}, weight: 1, health: "healthy", ports, ttlSeconds: 600 }),
     });
     if (!response.ok) throw new Error(await response.text());
@@ -65,6 +66,7 @@ describe("a mesh whose certificates live ten seconds", { timeout: 110_000 }, () 
     await once(echo, "listening");
     control = await startControl({
       api: ANY_PORT,
+      apiToken: API_TOKEN,
       xds: ANY_PORT,
       files: [],
       stateDirectory: undefined,

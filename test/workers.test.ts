@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it, type TestContext } from "node:test";
 
+import { AUTHORIZED } from "./support/api-token.ts";
 import { SAME_SIGNAL_MS } from "../src/cli/signals.ts";
 import { ANSWER_TIMEOUT_MS, QUESTIONS_MAX } from "../src/proxy/workers/workers.ts";
 import { type Application, call, startApplication } from "./support/application.ts";
@@ -56,7 +57,7 @@ describe("a sidecar with two workers", () => {
     ]);
     // Whom the control plane does not know nobody may call.
     const url = `http://127.0.0.1:${mesh.control.apiAddress.port}/api/v1/workloads/default/gate-1`;
-    const headers = { "content-type": "application/json" };
+    const headers = { "content-type": "application/json", ...AUTHORIZED };
     const known = await fetch(url, { method: "PUT", headers, body: JSON.stringify({ ports: [], ttlSeconds: 600 }) });
     assert.ok(known.ok, await known.text());
   });

@@ -1,4 +1,5 @@
 /** Heddle: a sidecar, two in a row, and the control plane they need for that. Metrics on, log level warn. */
+import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 
 import { awaitOk, freePort } from "../ports.ts";
@@ -8,6 +9,8 @@ import type { Subject, Traffic } from "./subject.ts";
 
 const HEDDLE = join(import.meta.dirname, "..", "..", "bin", "heddle");
 const LOG = ["--log-level", "warn"];
+/** What a mesh is changed with. */
+const API_TOKEN = randomBytes(32).toString("hex");
 
 export interface Control {
   readonly child: Child;
@@ -20,7 +23,7 @@ export async function startControl(): Promise<Control> {
   const api = await freePort();
   const xds = await freePort();
   const command = [...heddle("control"), "--api", at(api), "--xds", at(xds), ...LOG];
-  const child = start("heddle control", command, { cores: LOAD_CORE });
+  const child = start("heddle control", command, { cores: LOAD_CORE, env: { HEDDLE_API_TOKEN: API_TOKEN } });
   await awaitOk(child, api, "/ready");
   return { child, api, xds };
 }
@@ -131,7 +134,7 @@ export async function startMixedSidecars(
 export async function register({ api }: Control, workload: string, ports: readonly object[]): Promise<void> {
   const response = await fetch(`http://${at(api)}/api/v1/workloads/default/${workload}`, {
     method: "PUT",
-    headers: { "content-type": "application/json" },
+    headers: { "content-type": "application/json", authorization: `Bearer ${API_TOKEN}` },
     body: JSON.stringify({ ports, ttlSeconds: 3_600 }),
   });
   if (!response.ok) throw new Error(`the control plane refused ${workload}: ${await response.text()}`);

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
-import { describe, it } from "node:test";
+import type { AddressInfo, Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { type TokenFile, tokenFolder, writeTokenFile } from "../control/token-file.ts";
 import { ControlClient, ControlError, DEFAULT_CONTROL, type WorkloadRegistration } from "./control-client.ts";
 import { Failure, UsageError } from "./errors.ts";
 import { capturedIo } from "./testing/captured-io.ts";
@@ -20,10 +24,11 @@ const registration: WorkloadRegistration = {
 async function withControl(
   answers: FakeAnswers,
   body: (client: ControlClient, fake: FakeControl) => Promise<void>,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const fake = await FakeControl.start(answers);
   try {
-    await body(new ControlClient(fake.address), fake);
+    await body(new ControlClient(fake.address, capturedIo(env)), fake);
   } finally {
     await fake.close();
   }
@@ -88,7 +93,7 @@ describe("ControlClient", () => {
   });
 
   it("says what to do when nothing answers, or something that is no HTTP", async () => {
-    await assert.rejects(new ControlClient("127.0.0.1:1").about(), (error) => {
+    await assert.rejects(new ControlClient("127.0.0.1:1", capturedIo()).about(), (error) => {
       assert.ok(error instanceof Failure);
       assert.match(error.message, /127\.0\.0\.1:1: nothing listens there/);
       assert.match(error.hint, /heddle up[^]*--control HOST:PORT/);
@@ -99,7 +104,7 @@ describe("ControlClient", () => {
       server.listen(0, "127.0.0.1", resolve);
     });
     const { port } = server.address() as AddressInfo;
-    await assert.rejects(new ControlClient(`127.0.0.1:${port}`).about(), Failure);
+    await assert.rejects(new ControlClient(`127.0.0.1:${port}`, capturedIo()).about(), Failure);
     server.close();
   });
 
@@ -118,7 +123,138 @@ describe("ControlClient", () => {
       server.listen(0, "127.0.0.1", resolve);
     });
     const { port } = server.address() as AddressInfo;
-    await assert.rejects(new ControlClient(`127.0.0.1:${port}`).about(), /longer than \d+ bytes/);
+    await assert.rejects(new ControlClient(`127.0.0.1:${port}`, capturedIo()).about(), /longer than \d+ bytes/);
     server.close();
   });
 });
+
+describe("ControlClient, when it changes something", () => {
+  const given = "g".repeat(40);
+  const found = "f".repeat(40);
+  const path = "/api/v1/workloads/default/price-1";
+  const answers = {
+    [`PUT ${path}`]: { body: {} },
+    "POST /api/v1/authz/explain": { body: {} },
+    [`GET ${path}`]: { body: {} },
+  };
+  const refusal = { status: 401, body: { error: { code: "unauthorized", message: "no", hint: "" } } };
+  const refuses = { [`PUT ${path}`]: refusal, [`DELETE ${path}`]: refusal };
+  let home: string;
+  beforeEach(() => {
+    home = mkdtempSync(join(tmpdir(), "heddle-client-"));
+  });
+  afterEach(() => rmSync(home, { recursive: true }));
+
+  const leave = (fake: FakeControl, token: string, host = "127.0.0.1"): TokenFile =>
+    writeTokenFile(tokenFolder({ HOME: home }), { host, port: Number(fake.address.split(":")[1]) }, token);
+
+  it("shows the token in the file for the address, read each time, and for nothing else", async () => {
+    await withControl(
+      answers,
+      async (client, fake) => {
+        leave(fake, found);
+        await client.register("default", "price-1", registration);
+        leave(fake, given);
+        await client.register("default", "price-1", registration);
+        await client.explain({ from: "a", to: "b", headers: [], plaintext: false, tcp: false });
+        await client.about().catch(() => undefined);
+        assert.deepEqual(sent(fake), [`Bearer ${found}`, `Bearer ${given}`, undefined, undefined]);
+        assert.deepEqual(fake.requests[0]?.body, registration);
+      },
+      { HOME: home },
+    );
+  });
+
+  it("shows the one that was given before that in a file", async () => {
+    await withControl(
+      answers,
+      async (client, fake) => {
+        leave(fake, found);
+        await client.register("default", "price-1", registration);
+        assert.deepEqual(sent(fake), [`Bearer ${given}`]);
+      },
+      { HOME: home, HEDDLE_API_TOKEN: given },
+    );
+  });
+
+  it("shows none to whoever else listens beside the control plane, under a name that both have", async () => {
+    const { promise: took, resolve } = Promise.withResolvers<string>();
+    const taker = createServer((socket) => {
+      socket.once("data", (data) => {
+        resolve(data.toString());
+        socket.end("HTTP/1.1 401 Unauthorized\r\n\r\n");
+      });
+    });
+    const other = createServer((socket) => socket.end());
+    const port = await listen(other, "127.0.0.1");
+    await listen(taker, "127.0.0.2", port);
+    try {
+      writeTokenFile(tokenFolder({ HOME: home }), { host: "127.0.0.1", port }, found);
+      const client = new ControlClient(`127.0.0.2:${port}`, capturedIo({ HOME: home }));
+      await assert.rejects(client.register("default", "price-1", registration));
+      assert.ok(!/authorization/i.test(await took));
+    } finally {
+      taker.close();
+      other.close();
+    }
+  });
+
+  it("says what it showed, or where it looked, when that was not the right one", async () => {
+    const failed = async (
+      env: Readonly<Record<string, string>>,
+      leaves?: (fake: FakeControl) => void,
+    ): Promise<string> => {
+      let text = "";
+      await withControl(
+        refuses,
+        async (client, fake) => {
+          leaves?.(fake);
+          await assert.rejects(client.register("default", "price-1", registration), (error) => {
+            assert.ok(error instanceof ControlError);
+            assert.equal(error.status, 401);
+            assert.match(error.hint, /as the user who runs the control plane, or set HEDDLE_API_TOKEN/);
+            text = error.message;
+            return true;
+          });
+        },
+        env,
+      );
+      assert.ok(!text.includes(given) && !text.includes(found));
+      return text;
+    };
+    assert.match(
+      await failed({ HOME: home }),
+      /at 127\.0\.0\.1:\d+ demands its API token: there is no file .*\.token$/,
+    );
+    assert.match(await failed({ HOME: home, HEDDLE_API_TOKEN: given }), /HEDDLE_API_TOKEN has another$/);
+    assert.match(await failed({ HOME: home }, (fake) => void leave(fake, found)), /the one in .*\.token is another$/);
+    const open = await failed({ HOME: home }, (fake) => chmodSync(leave(fake, found).file, 0o644));
+    assert.match(open, /can be read by others than its owner/);
+  });
+
+  it("refuses a variable that has no token, without telling it", () => {
+    for (const bad of ["short-secret", "s".repeat(2_000), `${"s".repeat(40)}\n`]) {
+      assert.throws(
+        () => ControlClient.from(undefined, capturedIo({ HEDDLE_API_TOKEN: bad })),
+        (error) => {
+          assert.ok(error instanceof UsageError);
+          assert.match(error.message, /^HEDDLE_API_TOKEN: expected 32 to 1024 characters/);
+          assert.ok(!`${error.message}${error.hint}`.includes(bad));
+          return true;
+        },
+      );
+    }
+    ControlClient.from(undefined, capturedIo({ HEDDLE_API_TOKEN: "" }));
+  });
+});
+
+function sent(fake: FakeControl): (string | undefined)[] {
+  return fake.requests.map(({ authorization }) => authorization);
+}
+
+async function listen(server: Server, host: string, port = 0): Promise<number> {
+  await new Promise<void>((resolve) => {
+    server.listen(port, host, resolve);
+  });
+  return (server.address() as AddressInfo).port;
+}

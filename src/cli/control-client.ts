@@ -1,8 +1,11 @@
 /** The control plane's HTTP API as commands see it. */
 import * as http from "node:http";
+import type { Socket } from "node:net";
+import { apiTokenProblem } from "../control/api-token.ts";
+import { findToken, type FoundToken, tokenFolder } from "../control/token-file.ts";
 import type { Workload } from "../model/workload.ts";
 import { Failure, UsageError } from "./errors.ts";
-import type { Io } from "./io.ts";
+import { API_TOKEN_VARIABLE, type Io } from "./io.ts";
 
 export const DEFAULT_CONTROL = "127.0.0.1:4180";
 
@@ -221,9 +224,17 @@ export class ControlError extends Failure {
 export class ControlClient {
   /** HOST:PORT */
   readonly address: string;
+  readonly #io: Pick<Io, "env" | "apiToken">;
 
-  constructor(address: string) {
+  /**
+   * @param io has what changes are made with: the variable HEDDLE_API_TOKEN, else the file that a control plane leaves for
+   * commands of its own user
+   * @throws UsageError if the variable has no token
+   */
+  constructor(address: string, io: Pick<Io, "env" | "apiToken">) {
     this.address = address;
+    this.#io = io;
+    givenApiToken(io);
   }
 
   /**
@@ -238,7 +249,7 @@ export class ControlClient {
       const name = flag === undefined ? "HEDDLE_CONTROL" : "--control";
       throw new UsageError(`${name}: expected HOST:PORT like ${DEFAULT_CONTROL}, found "${address}"`);
     }
-    return new ControlClient(address);
+    return new ControlClient(address, io);
   }
 
   /** Its version, and where it serves xDS ("ip:port"). */
@@ -286,16 +297,16 @@ export class ControlClient {
 
   /** Registers a workload, or renews its lease. */
   async register(namespace: string, name: string, registration: WorkloadRegistration): Promise<void> {
-    await this.#request("PUT", workloadPath(namespace, name), registration);
+    await this.#change("PUT", workloadPath(namespace, name), registration);
   }
 
   async deregister(namespace: string, name: string): Promise<void> {
-    await this.#request("DELETE", workloadPath(namespace, name));
+    await this.#change("DELETE", workloadPath(namespace, name));
   }
 
   /** A secret by which the sidecar of this workload gets its first certificate: good once, within ten minutes. */
   async joinToken(subject: TokenSubject): Promise<JoinToken> {
-    const { token, trustDomain } = (await this.#request("POST", "/api/v1/join-tokens", subject)) as JoinToken;
+    const { token, trustDomain } = (await this.#change("POST", "/api/v1/join-tokens", subject)) as JoinToken;
     return { token, trustDomain };
   }
 
@@ -305,20 +316,46 @@ export class ControlClient {
 
   /** Begins to change the issuer of certificates, and, unless `what` is "issuer", the root above it. */
   async rotate(what: "all" | "issuer"): Promise<void> {
-    await this.#request("POST", "/api/v1/identity/rotation", { what });
+    await this.#change("POST", "/api/v1/identity/rotation", { what });
   }
 
   /** Does it answer, and can it serve? Never rejects. */
   async ready(): Promise<boolean> {
     try {
-      return (await exchange(this.address, "GET", "/ready", undefined)).status === 200;
+      return (await exchange(this.address, "GET", "/ready", undefined, undefined)).status === 200;
     } catch {
       return false;
     }
   }
 
-  async #request(method: string, path: string, body?: unknown): Promise<unknown> {
-    const { status, text } = await exchange(this.address, method, path, body).catch((error: unknown) => {
+  /** With the API token, looked for each time: another control plane at the same address has another. */
+  async #change(method: string, path: string, body?: unknown): Promise<unknown> {
+    let found: FoundToken | undefined;
+    const find = (socket: Socket): string | undefined => {
+      found = this.#findToken(socket);
+      return found.token;
+    };
+    try {
+      return await this.#request(method, path, body, find);
+    } catch (error) {
+      if (!(error instanceof ControlError) || error.status !== 401) throw error;
+      throw new ControlError(
+        401,
+        `the control plane at ${this.address} demands its API token: ${problemOf(found)}`,
+        RIGHT_USER,
+      );
+    }
+  }
+
+  #findToken({ remoteAddress: host = "", remotePort: port = 0, localAddress }: Socket): FoundToken {
+    const { env, apiToken } = this.#io;
+    if (apiToken) return { token: apiToken, file: "" };
+    const local = host === localAddress || /^(::ffff:)?127\./i.test(host);
+    return findToken(tokenFolder(env), { host, port, local });
+  }
+
+  async #request(method: string, path: string, body?: unknown, token?: TokenFor): Promise<unknown> {
+    const { status, text } = await exchange(this.address, method, path, body, token).catch((error: unknown) => {
       throw this.#unreachable(error as NodeJS.ErrnoException);
     });
     const answer = parseJson(text);
@@ -340,6 +377,29 @@ export class ControlClient {
       `Start a mesh with \`heddle up\` or \`heddle demo\`.\n${WHERE_IT_IS}`,
     );
   }
+}
+
+/**
+ * The token that somebody gave; undefined if nobody did.
+ *
+ * @throws UsageError if it cannot be one
+ */
+export function givenApiToken({ apiToken }: Pick<Io, "apiToken">): string | undefined {
+  // As with other variables, empty is not given.
+  if (apiToken === undefined || apiToken === "") return undefined;
+  const problem = apiTokenProblem(apiToken);
+  if (problem === "") return apiToken;
+  throw new UsageError(`${API_TOKEN_VARIABLE}: ${problem}`, "`openssl rand -base64 32` makes a good one.");
+}
+
+/** What token a request is to have, once it is known who was reached. */
+type TokenFor = (reached: Socket) => string | undefined;
+
+const RIGHT_USER = `Run this as the user who runs the control plane, or set ${API_TOKEN_VARIABLE} to its token.`;
+
+function problemOf(found: FoundToken | undefined): string {
+  if (found?.token === undefined) return found?.problem ?? "";
+  return found.file === "" ? `${API_TOKEN_VARIABLE} has another` : `the one in ${found.file} is another`;
 }
 
 const WHERE_IT_IS = "If it is elsewhere, say --control HOST:PORT or set HEDDLE_CONTROL.";
@@ -364,6 +424,7 @@ async function exchange(
   method: string,
   path: string,
   body: unknown,
+  tokenFor: TokenFor | undefined,
 ): Promise<{ status: number; text: string }> {
   const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>();
   const content = body === undefined ? "" : JSON.stringify(body);
@@ -384,7 +445,17 @@ async function exchange(
     reject(signal.aborted ? new Error(`no answer within ${ANSWER_TIMEOUT_MS / 1_000} s`) : error);
   }
   request.on("error", fail);
-  request.end(content);
+  if (tokenFor === undefined) {
+    request.end(content);
+    return promise;
+  }
+  request.on("socket", (socket) => {
+    socket.once("connect", () => {
+      const token = tokenFor(socket);
+      if (token !== undefined) request.setHeader("authorization", `Bearer ${token}`);
+      request.end(content);
+    });
+  });
   return promise;
 }
 

@@ -83,6 +83,7 @@ describe("errors", () => {
     "identity-issuer-of-show": ["identity", "--issuer"],
     "control-half-authority": ["control", "--identity-roots", "roots.pem"],
     "control-short-lifetime": ["control", "--identity-lifetime", "5s"],
+    "demo-short-lifetime": ["demo", "--identity-lifetime", "5s"],
     "proxy-bad-grace": ["proxy", "--workload", "price-1", "--shutdown-grace", "2h"],
   };
   for (const [name, words] of Object.entries(wrong)) {

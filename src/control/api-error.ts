@@ -4,6 +4,7 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { FieldError } from "./sources/registration.ts";
 
 export type ApiErrorCode =
+  | "unauthorized"
   | "bad-host"
   | "bad-origin"
   | "bad-query"
@@ -18,6 +19,7 @@ export type ApiErrorCode =
 
 /** One place for which code has which status. */
 const STATUS: Readonly<Record<ApiErrorCode, ContentfulStatusCode>> = {
+  unauthorized: 401,
   "bad-host": 403,
   "bad-origin": 403,
   "bad-query": 400,

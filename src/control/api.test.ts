@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
+import { API_TOKEN, AUTHORIZED } from "../../test/support/api-token.ts";
 import { openPolicy } from "../model/inbound-policy.ts";
 import { emptyMesh, type Mesh } from "../model/mesh.ts";
 import { VirtualClock } from "../net/virtual-clock.ts";
@@ -33,6 +34,7 @@ function setUp(more: Partial<ApiState> = {}) {
   const internal: string[] = [];
   const app = createApi({
     version: "1.2.3",
+    apiToken: API_TOKEN.secret,
     xds: () => "127.0.0.1:4181",
     registry,
     ready: () => true,
@@ -61,7 +63,11 @@ function setUp(more: Partial<ApiState> = {}) {
   });
   const call = async (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
     const text = typeof body === "string" ? body : JSON.stringify(body);
-    const init = { method, headers: { host: "localhost", ...headers }, ...(text === undefined ? {} : { body: text }) };
+    const init = {
+      method,
+      headers: { host: "localhost", ...AUTHORIZED, ...headers },
+      ...(text === undefined ? {} : { body: text }),
+    };
     const response = await app.request(path, init);
     const answer = await response.text();
     return { status: response.status, headers: response.headers, text: answer, json: parse(answer) };
@@ -182,7 +188,12 @@ describe("the API", () => {
         },
       });
     const send = async (chunks: number): Promise<number> => {
-      const init = { method: "PUT", headers: { host: "localhost" }, body: stream(chunks), duplex: "half" };
+      const init = {
+        method: "PUT",
+        headers: { host: "localhost", ...AUTHORIZED },
+        body: stream(chunks),
+        duplex: "half",
+      };
       return (await app.request(path, init as RequestInit)).status;
     };
     assert.equal(await send(16), 413);
@@ -223,7 +234,7 @@ describe("the API", () => {
   it("takes no orders from web pages of others", async () => {
     const { app, registry } = setUp();
     const send = async (origin: string | undefined, host = "127.0.0.1:4180"): Promise<number> => {
-      const headers = { host, ...(origin === undefined ? {} : { origin }) };
+      const headers = { host, ...AUTHORIZED, ...(origin === undefined ? {} : { origin }) };
       const body = JSON.stringify(registrationBody);
       return (await app.request("/api/v1/workloads/default/price-1", { method: "PUT", headers, body })).status;
     };
@@ -237,6 +248,60 @@ describe("the API", () => {
     assert.equal((await app.request("/api/v1/authz/explain", explain)).status, 403);
     const look = { headers: { host: "localhost", origin: "http://evil.example" } };
     assert.equal((await app.request("/api/v1/services", look)).status, 200);
+  });
+
+  const changes: readonly (readonly [method: string, path: string])[] = [
+    ["PUT", "/api/v1/workloads/default/price-1"],
+    ["DELETE", "/api/v1/workloads/default/price-1"],
+    ["POST", "/api/v1/join-tokens"],
+    ["POST", "/api/v1/identity/rotation"],
+    // Nothing is there, and nobody else is to learn that.
+    ["POST", "/api/v1/nothing"],
+    ["OPTIONS", "/api/v1/services"],
+    ["PATCH", "/api/v1/authz/explain"],
+    ["POST", "/api/v1/authz/explain/"],
+  ];
+  for (const [method, path] of changes) {
+    it(`answers ${method} ${path} to nobody without the API token`, async () => {
+      const { call, registry } = setUp();
+      registry.put(registration("price-1"));
+      const { secret } = API_TOKEN;
+      const wrong = ["", "Bearer", "Bearer ", `Bearer ${secret}x`, `Basic ${btoa(`x:${secret}`)}`, `Basic ${secret}`];
+      for (const authorization of wrong) {
+        const { status, headers, text, json } = await call(method, path, registrationBody, { authorization });
+        assert.deepEqual([status, headers.get("www-authenticate")], [401, "Bearer"], authorization);
+        assert.equal(json.error.code, "unauthorized");
+        assert.match(json.error.hint, /Authorization: Bearer TOKEN/);
+        assert.ok(!text.includes(secret));
+      }
+      assert.equal(registry.size, 1);
+      assert.notEqual((await call(method, path, registrationBody)).status, 401, "with the token it is another matter");
+    });
+  }
+
+  it("changes nothing by a route that nobody has thought of here", () => {
+    const { app } = setUp();
+    const others = app.routes
+      .filter(({ method }) => !["GET", "ALL"].includes(method))
+      .map(({ method, path }) => `${method} ${path.replace(":namespace", "default").replace(":name", "price-1")}`);
+    const known = [...changes.map(([method, path]) => `${method} ${path}`), "POST /api/v1/authz/explain"];
+    assert.deepEqual(
+      [...new Set(others)].filter((route) => !known.includes(route)),
+      [],
+    );
+  });
+
+  it("answers whoever looks or asks without the API token, or with a wrong one", async () => {
+    const { call } = setUp();
+    for (const authorization of ["", "Bearer nonsense"]) {
+      for (const path of ["/live", "/ready", "/metrics", "/api/v1/version", "/api/v1/services", "/api/v1/workloads"]) {
+        for (const method of ["GET", "HEAD"]) {
+          assert.equal((await call(method, path, undefined, { authorization })).status, 200, `${method} ${path}`);
+        }
+      }
+      const question = await call("POST", "/api/v1/authz/explain", { from: "a", to: "b" }, { authorization });
+      assert.deepEqual([question.status, question.json.error.message], [404, "nobody"]);
+    }
   });
 
   it("reads the parameters of stat", async () => {

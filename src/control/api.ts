@@ -10,6 +10,7 @@ import type { NodeStatus } from "../xds/node.ts";
 import { ApiError } from "./api-error.ts";
 import { jsonBody, knownParameters, windowQuery } from "./api-query.ts";
 import { type AuthzState, authzRoutes } from "./authz/routes.ts";
+import { bearerOf } from "./bearer.ts";
 import { addIdentityRoutes, type IdentityApi } from "./identity/api.ts";
 import { parseRegistration, type Registration } from "./sources/registration.ts";
 import { type Registry, WORKLOADS_MAX } from "./sources/registry.ts";
@@ -23,6 +24,8 @@ export const BODY_BYTES_MAX = 1024 * 1024;
 /** What the API shows and changes. */
 export interface ApiState {
   readonly version: string;
+  /** What changes demand. */
+  readonly apiToken: string;
   /** Where sidecars ask, "ip:port"; "" before it listens. */
   readonly xds: () => string;
   readonly registry: Registry;
@@ -49,6 +52,7 @@ export type Api = Hono<{ Bindings: Bindings }>;
 
 export function createApi(state: ApiState): Api {
   const app: Api = new Hono<{ Bindings: Bindings }>();
+  const isAuthorized = bearerOf(state.apiToken);
 
   app.use(async (c, next) => {
     const host = c.req.header("host");
@@ -57,8 +61,15 @@ export function createApi(state: ApiState): Api {
       throw new ApiError("bad-host", `the API is not served under the name "${host ?? ""}"`, hint);
     }
     const origin = c.req.header("origin");
-    if (c.req.method !== "GET" && c.req.method !== "HEAD" && !isAllowedOrigin(origin, host)) {
+    const looks = c.req.method === "GET" || c.req.method === "HEAD";
+    if (!looks && !isAllowedOrigin(origin, host)) {
       throw new ApiError("bad-origin", `web pages of "${origin ?? ""}" may not change anything here`);
+    }
+    if (!looks && !isQuestion(c.req.method, c.req.path) && !isAuthorized(c.req.header("authorization"))) {
+      c.header("www-authenticate", "Bearer");
+      const hint =
+        "send the token of this control plane as `Authorization: Bearer TOKEN`; docs/http-api.md says where it is";
+      throw new ApiError("unauthorized", "whoever changes the mesh must have the API token", hint);
     }
     await next();
     c.header("server", "heddle");
@@ -136,6 +147,11 @@ export function createApi(state: ApiState): Api {
     return c.json(internal.body, internal.status);
   });
   return app;
+}
+
+/** Whether a request that has a body changes nothing all the same. */
+function isQuestion(method: string, path: string): boolean {
+  return method === "POST" && path === "/api/v1/authz/explain";
 }
 
 function serviceRows(mesh: Mesh): object[] {

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 
+import { API_TOKEN, AUTHORIZED } from "../../test/support/api-token.ts";
 import { until } from "../../test/support/until.ts";
 import type { ServiceView } from "../model/mesh.ts";
 import { systemClock } from "../net/clock.ts";
@@ -33,14 +34,22 @@ afterEach(async () => {
 
 async function start(more: Partial<ControlOptions> = {}) {
   const { logger, lines } = recordingLogger();
-  const options = { api: ANY, xds: ANY, files: [file], stateDirectory: join(folder, "state"), logger, ...more };
+  const options = {
+    api: ANY,
+    apiToken: API_TOKEN,
+    xds: ANY,
+    files: [file],
+    stateDirectory: join(folder, "state"),
+    logger,
+    ...more,
+  };
   const control = await startControl(options);
   cleanups.push(() => control.close());
   return { control, lines };
 }
 
 async function call(control: RunningControl, method: string, path: string, body?: object): Promise<unknown> {
-  const init: RequestInit = body === undefined ? { method } : { method, body: JSON.stringify(body) };
+  const init = { method, headers: AUTHORIZED, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
   const response = await fetch(`http://127.0.0.1:${control.apiAddress.port}${path}`, init);
   const text = await response.text();
   assert.ok(response.ok, `${method} ${path}: ${response.status} ${text}`);

@@ -5,7 +5,7 @@ import type { ConnectRouter } from "@connectrpc/connect";
 import { getRequestListener } from "@hono/node-server";
 
 import { defaultMeshPolicy } from "../dialects/mesh/mesh-file.ts";
-import { linkerdName } from "../model/identity.ts";
+import { linkerdName, parseSpiffeId } from "../model/identity.ts";
 import { systemClock } from "../net/clock.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { AdsServer } from "../xds/server.ts";
@@ -15,6 +15,7 @@ import { explain } from "./authz/explain.ts";
 import { generate } from "./authz/generate.ts";
 import { authzRows } from "./authz/list.ts";
 import type { World } from "./authz/resolve.ts";
+import { type Identities, identityOf } from "./identity-of.ts";
 import type { RefusalReason } from "./identity/certify-service.ts";
 import { ControlIdentity, defaultIdentitySettings, type IdentitySettings } from "./identity/identity.ts";
 import { identityMetrics, refusalCounter } from "./identity/metrics.ts";
@@ -33,6 +34,7 @@ import { Scraper } from "./stat/scraper.ts";
 import { edgeRows } from "./stat/edges.ts";
 import { SeriesTable } from "./stat/series-table.ts";
 import { StatTable, type Subject } from "./stat/stat-table.ts";
+import { type TokenFile, writeTokenFile } from "./token-file.ts";
 import { VERSION } from "./version.ts";
 import { listenXds } from "./xds-server.ts";
 
@@ -45,6 +47,8 @@ export { ControlStartError };
 
 export interface ControlOptions {
   readonly api: Address;
+  /** What changes by the API demand, and the folder where commands look for it; undefined: it is nowhere left. */
+  readonly apiToken: { readonly secret: string; readonly folder: string | undefined };
   readonly xds: Address;
   /** Absolute paths of mesh.yaml files to follow. Where they contradict each other the earlier one holds. */
   readonly files: readonly string[];
@@ -65,7 +69,7 @@ export interface RunningControl {
 /**
  * Starts the control plane; it is ready to serve when this resolves. Bad mesh files are no reason to reject.
  *
- * @throws ControlStartError: an address that is not free, or a state folder that cannot be used
+ * @throws ControlStartError: an address that is not free, or a folder that cannot be used
  */
 export async function startControl(options: ControlOptions): Promise<RunningControl> {
   const cleanups: (() => void | Promise<void>)[] = [];
@@ -177,13 +181,11 @@ async function start(
   // So that the first question is answered from everything known.
   void publisher.mesh;
 
-  const world = (): World => ({
-    mesh: publisher.mesh,
-    registrations: registry.all(),
-    trustDomain: settings.trustDomain,
-  });
+  const identities = (): Identities => ({ trustDomain: settings.trustDomain, certified: identity.certified });
+  const world = (): World => ({ mesh: publisher.mesh, registrations: registry.all(), ...identities() });
   const api = createApi({
     version: VERSION,
+    apiToken: options.apiToken.secret,
     xds: () => xdsAddress,
     registry,
     ready: () => ready,
@@ -192,8 +194,10 @@ async function start(
     sources,
     identity,
     stat: (query) => table.rows(query, publisher.mesh, clock.now()),
-    edges: (query) =>
-      edgeRows(series, query, clock.now(), (caller) => identityOf(registry, settings.trustDomain, caller)),
+    edges: (query) => {
+      const known = identities();
+      return edgeRows(series, query, clock.now(), (caller) => linkerdNameOf(registry, known, caller));
+    },
     authz: {
       list: (query) => authzRows(query, world(), series, clock.now()),
       explain: (request) => explain(request, world()),
@@ -207,8 +211,12 @@ async function start(
     void answer(request, response);
   });
   server.maxConnections = API_CONNECTIONS_MAX;
+  let tokenFile: TokenFile | undefined;
+  // After the listener: as long as changes can be asked for, the file is there.
+  cleanups.push(() => tokenFile?.remove());
   const apiAddress = await listen(server, options.api, "API", "--api");
   cleanups.push(() => closeApi(server));
+  tokenFile = leaveToken(options, apiAddress);
 
   const routes = (router: ConnectRouter): void => {
     ads.register(router);
@@ -243,6 +251,7 @@ async function start(
   ready = true;
   logger.info("control plane is ready", {
     api: formatAddress(apiAddress),
+    ...(tokenFile === undefined ? {} : { apiTokenFile: tokenFile.file }),
     xds: xdsAddress,
     services: publisher.mesh.services.length,
     workloads: registry.size,
@@ -261,9 +270,22 @@ function requestDocuments(documents: ResourceSource, files: readonly FileSource[
 }
 
 /** Linkerd's name of whom a workload proves to be; "" for nobody. */
-function identityOf(registry: Registry, trustDomain: string, { namespace, workload }: Subject): string {
-  const serviceAccount = registry.get(namespace, workload)?.serviceAccount ?? "";
-  return serviceAccount === "" ? "" : linkerdName({ trustDomain, namespace, serviceAccount });
+function linkerdNameOf(registry: Registry, known: Identities, { namespace, workload: name }: Subject): string {
+  const serviceAccount = registry.get(namespace, name)?.serviceAccount ?? "";
+  const identity = parseSpiffeId(identityOf({ namespace, name }, serviceAccount, known));
+  return identity === undefined ? "" : linkerdName(identity);
+}
+
+/** Only now, since at an address that is not free another control plane has its own there. */
+function leaveToken({ apiToken: { secret, folder } }: ControlOptions, address: Address): TokenFile | undefined {
+  if (folder === undefined) return undefined;
+  try {
+    return writeTokenFile(folder, address, secret);
+  } catch (error) {
+    const { message } = error as Error;
+    const instead = "set HEDDLE_API_TOKEN here and for the commands that change the mesh";
+    throw new ControlStartError(`cannot leave the API token in ${folder}: ${message}; or ${instead}`, { cause: error });
+  }
 }
 
 async function openStore(folder: string, registry: Registry, logger: Logger): Promise<RegistryStore> {

@@ -16,7 +16,7 @@ import { listenError } from "./listener.ts";
 const BODY_BYTES_MAX = 256;
 
 /** Only our own variables are shown: an application's environment is full of secrets. So is one of ours. */
-const SHOWN_VARIABLES = /^HEDDLE_(?!JOIN_TOKEN$)/;
+const SHOWN_VARIABLES = /^HEDDLE_(?!(JOIN|API)_TOKEN$)/;
 
 export interface AdminContext {
   readonly address: SocketAddress;

@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it, type TestContext } from "node:test";
 
+import { AUTHORIZED } from "../support/api-token.ts";
 import { startMesh, type TestMesh } from "../support/mesh.ts";
 import { type RawPeer, rawConnect } from "../support/raw.ts";
 import { until } from "../support/until.ts";
@@ -32,7 +33,7 @@ before(async () => {
   mesh = await startMesh([{ service: "h", workload: "h-1", protocol: "http", applicationPort: backEnd.port }]);
   const response = await fetch(`http://127.0.0.1:${mesh.control.apiAddress.port}/api/v1/workloads/default/u-1`, {
     method: "PUT",
-    headers: { "content-type": "application/json" },
+    headers: { "content-type": "application/json", ...AUTHORIZED },
     body: JSON.stringify({
       labels: {},
       locality: { region: "", zone: "", subZone: "" },

@@ -43,6 +43,7 @@ function worldOf({ documents, target = PRICE, defaultPolicy, providers = [] }: A
     mesh: { ...emptyMesh, inboundPolicies: new Map([[workloadKey(target), policy]]) },
     registrations: [registration],
     trustDomain: "cluster.local",
+    certified: new Map(),
   };
 }
 

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 
+import { API_TOKEN, AUTHORIZED } from "../support/api-token.ts";
 import { type RunningControl, startControl } from "../../src/control/control.ts";
 import { type RunningProxy, startProxy } from "../../src/proxy/proxy.ts";
 import { Logger } from "../../src/telemetry/log.ts";
@@ -51,6 +52,7 @@ async function document(text: string): Promise<void> {
 async function control(): Promise<RunningControl> {
   const running = await startControl({
     api: ANY_PORT,
+    apiToken: API_TOKEN,
     xds: ANY_PORT,
     files: [join(folder, "mesh.yaml")],
     stateDirectory: undefined,
@@ -82,7 +84,7 @@ async function register({ apiAddress }: RunningControl): Promise<void> {
   const port = { service: "price", name: "http", port: 80, address: "127.0.0.1", addressPort: 1, meshed: true };
   const body = JSON.stringify({ ttlSeconds: 600, ports: [port] });
   const url = `http://127.0.0.1:${apiAddress.port}/api/v1/workloads/default/price-1`;
-  assert.equal((await fetch(url, { method: "PUT", body })).status, 201);
+  assert.equal((await fetch(url, { method: "PUT", headers: AUTHORIZED, body })).status, 201);
 }
 
 /** Each connection may meet another worker, so what is true of all of them takes several looks. */
@@ -140,7 +142,7 @@ it("a policy stays when its workload leaves the mesh", async () => {
     return proxy.acked;
   };
   const before = await acked();
-  await fetch(`${url}/workloads/default/price-1`, { method: "DELETE" });
+  await fetch(`${url}/workloads/default/price-1`, { method: "DELETE", headers: AUTHORIZED });
   await until("the sidecar was told", async () => (await acked()) > before);
   assert.equal(await at.call(), 200);
 });

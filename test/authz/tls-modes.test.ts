@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { it, type TestContext } from "node:test";
 
+import { API_TOKEN, AUTHORIZED } from "../support/api-token.ts";
 import { startControl } from "../../src/control/control.ts";
 import { systemClock } from "../../src/net/clock.ts";
 import { startProxy } from "../../src/proxy/proxy.ts";
@@ -39,6 +40,7 @@ async function pair(context: TestContext): Promise<Pair> {
   await mode("PERMISSIVE");
   const control = await startControl({
     api: ANY_PORT,
+    apiToken: API_TOKEN,
     xds: ANY_PORT,
     files: [join(folder, "mesh.yaml")],
     stateDirectory: undefined,
@@ -65,6 +67,7 @@ async function pair(context: TestContext): Promise<Pair> {
   const port = { service: "price", name: "http", port: 80, address: "127.0.0.1", addressPort, meshed: true };
   const response = await fetch(`http://127.0.0.1:${control.apiAddress.port}/api/v1/workloads/shop/price-1`, {
     method: "PUT",
+    headers: AUTHORIZED,
     body: JSON.stringify({ ttlSeconds: 600, serviceAccount: "price", ports: [port] }),
   });
   assert.equal(response.status, 201, await response.text());

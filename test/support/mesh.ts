@@ -1,4 +1,5 @@
 /** A real mesh in one process: control plane, sidecars and xDS over real sockets, with the workloads that a test brings. */
+import { API_TOKEN, AUTHORIZED } from "./api-token.ts";
 import { type RunningControl, startControl } from "../../src/control/control.ts";
 import type { PortProtocol } from "../../src/model/service.ts";
 import type { ProxyConfig, UpstreamConfig } from "../../src/proxy/config.ts";
@@ -59,6 +60,7 @@ export async function startMesh(
 ): Promise<TestMesh> {
   const control = await startControl({
     api: ANY_PORT,
+    apiToken: API_TOKEN,
     xds: ANY_PORT,
     files: [],
     stateDirectory: undefined,
@@ -73,7 +75,7 @@ export async function startMesh(
     const listen = (sidecars.get(workload) as RunningProxy).addresses.inbound[0] as { host: string; port: number };
     const response = await fetch(`${api}/api/v1/workloads/default/${workload}`, {
       method: "PUT",
-      headers: { "content-type": "application/json" },
+      headers: { "content-type": "application/json", ...AUTHORIZED },
       body: JSON.stringify({
         labels: {},
         locality: { region: "", zone: "", subZone: "" },
@@ -108,7 +110,7 @@ export async function startMesh(
     outbound: `http://127.0.0.1:${caller.addresses.outbound?.port}`,
     register,
     deregister: async (workload) => {
-      await fetch(`${api}/api/v1/workloads/default/${workload}`, { method: "DELETE" });
+      await fetch(`${api}/api/v1/workloads/default/${workload}`, { method: "DELETE", headers: AUTHORIZED });
     },
     metrics: async (workload) => {
       const port = (sidecars.get(workload) as RunningProxy).addresses.admin.port;

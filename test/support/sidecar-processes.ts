@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 
+import { API_TOKEN_ENV, AUTHORIZED } from "./api-token.ts";
 import { freePorts } from "./ports.ts";
 import { heddle } from "./up.ts";
 import { until } from "./until.ts";
@@ -37,6 +38,7 @@ class Child {
   constructor(args: readonly string[]) {
     this.process = spawn(process.execPath, [heddle, ...args, "--log-level", "warn"], {
       stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, ...API_TOKEN_ENV },
     });
     for (const stream of [this.process.stdout, this.process.stderr]) {
       stream?.on("data", (chunk) => (this.text = (this.text + String(chunk)).slice(-OUTPUT_CHARACTERS_MAX)));
@@ -133,7 +135,7 @@ async function register(api: number, addressPort: number, protocol: string): Pro
   const port = { service: SERVICE, name: "main", port: 80, protocol, address: "127.0.0.1", addressPort, meshed: true };
   const response = await fetch(`http://${at(api)}/api/v1/workloads/default/price-1`, {
     method: "PUT",
-    headers: { "content-type": "application/json" },
+    headers: { "content-type": "application/json", ...AUTHORIZED },
     body: JSON.stringify({
       labels: {},
       locality: { region: "", zone: "", subZone: "" },

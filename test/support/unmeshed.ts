@@ -1,4 +1,5 @@
 /** Registers what has no sidecar, so that callers reach it directly. */
+import { AUTHORIZED } from "./api-token.ts";
 import type { PortProtocol } from "../../src/model/service.ts";
 import type { TestMesh } from "./mesh.ts";
 import { until } from "./until.ts";
@@ -15,7 +16,7 @@ export async function registerUnmeshed(
   const locality = { region: "", zone: "", subZone: "" };
   const response = await fetch(`${api}/workloads/default/${service}-1`, {
     method: "PUT",
-    headers: { "content-type": "application/json" },
+    headers: { "content-type": "application/json", ...AUTHORIZED },
     body: JSON.stringify({ labels: {}, locality, weight: 1, health: "healthy", ports: [main], ttlSeconds: 600 }),
   });
   if (!response.ok) throw new Error(`the control plane refused ${service}: ${await response.text()}`);

@@ -33,8 +33,8 @@ export interface Up {
   stop(): Promise<void>;
 }
 
-/** Starts a mesh and waits until it says that it is ready. */
-export async function up(meshFile: string): Promise<Up> {
+/** Starts a mesh and waits until it says that it is ready. @param env what it has besides our own environment */
+export async function up(meshFile: string, env: Readonly<Record<string, string>> = {}): Promise<Up> {
   const [outbound, admin, api, xds, base] = await freePorts(5);
   const state = await mkdtemp(join(tmpdir(), "heddle-test-"));
   const child = spawn(
@@ -49,7 +49,7 @@ export async function up(meshFile: string): Promise<Up> {
       "--xds",
       `127.0.0.1:${xds}`,
     ]),
-    { stdio: ["ignore", "pipe", "pipe"] },
+    { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } },
   );
   let output = "";
   child.stdout.on("data", (chunk) => (output += String(chunk)));

@@ -1,11 +1,16 @@
 import { resolve as resolvePath } from "node:path";
+import { newApiToken } from "../../control/bearer.ts";
 import type { IdentitySettings } from "../../control/identity/identity.ts";
+import { tokenFolder } from "../../control/token-file.ts";
 import { DEFAULT_TRUST_DOMAIN } from "../../model/identity.ts";
 import { defineCommand } from "../command.ts";
+import { givenApiToken } from "../control-client.ts";
+import { LIFETIME_FLAG, parseLifetime } from "../identity/lifetime.ts";
 import { loggerOf, LOG_FLAGS } from "../log-flags.ts";
 import { onEndSignals, signalExitCode } from "../signals.ts";
-import { parseAddress, parseDuration, parsePrivateAddress, parseTrustDomain } from "../values.ts";
+import { parseAddress, parsePrivateAddress, parseTrustDomain } from "../values.ts";
 import { Failure, UsageError } from "../errors.ts";
+import { API_TOKEN_VARIABLE } from "../io.ts";
 
 /** Where the control plane is when nobody says otherwise. */
 export const DEFAULT_API = "127.0.0.1:4180";
@@ -14,7 +19,8 @@ export const DEFAULT_XDS = "127.0.0.1:4181";
 export const control = defineCommand({
   name: "control",
   description: `Runs the control plane: it knows the services of files and of registrations, and tells sidecars over xDS.
-\`heddle up\` starts one by itself.`,
+\`heddle up\` starts one by itself. Whoever changes the mesh must have its API token: commands of the same user find it by
+themselves; to others give the one that you put into ${API_TOKEN_VARIABLE}.`,
   flags: {
     api: {
       type: "string",
@@ -24,7 +30,7 @@ export const control = defineCommand({
     },
     "insecure-api": {
       type: "boolean",
-      help: "Allow --api on an address that other hosts reach: whoever does can change the mesh",
+      help: "Allow --api on an address that other hosts reach: whoever does can read everything; changes demand the API token, which then crosses the network in clear",
     },
     xds: { type: "string", value: "IP:PORT", default: DEFAULT_XDS, help: "Listener for xDS (gRPC), for sidecars" },
     file: {
@@ -47,12 +53,7 @@ export const control = defineCommand({
       default: DEFAULT_TRUST_DOMAIN,
       help: "Trust domain of the mesh: what every identity in it begins with",
     },
-    "identity-lifetime": {
-      type: "string",
-      value: "DURATION",
-      default: "24h",
-      help: "How long a sidecar's certificate is good for, 10s to 8760h; it is renewed after 70 % of that",
-    },
+    ...LIFETIME_FLAG,
     "identity-roots": {
       type: "string",
       value: "FILE",
@@ -83,10 +84,17 @@ export const control = defineCommand({
   ],
   async run({ flags, io }) {
     const identity = identitySettings(flags, io.directory);
+    const given = givenApiToken(io);
+    // A given one is left nowhere: who gave it to us gives it to the commands.
+    const apiToken =
+      given === undefined
+        ? { secret: newApiToken(), folder: tokenFolder(io.env) }
+        : { secret: given, folder: undefined };
     const { ControlStartError, startControl } = await import("../../control/control.ts");
     const stateDirectory = flags["state-dir"];
     const running = await startControl({
       api: parsePrivateAddress("--api", flags.api, flags["insecure-api"]),
+      apiToken,
       xds: parseAddress("--xds", flags.xds),
       files: flags.file.map((file) => resolvePath(io.directory, file)),
       stateDirectory: stateDirectory === undefined ? undefined : resolvePath(io.directory, stateDirectory),
@@ -118,7 +126,7 @@ function identitySettings(flags: IdentityFlags, directory: string): IdentitySett
   const [roots, issuerCertificate, issuerKey] = given.map((file) => file && resolvePath(directory, file));
   const settings = {
     trustDomain: parseTrustDomain("--identity-trust-domain", flags["identity-trust-domain"]),
-    lifetimeMs: parseDuration("--identity-lifetime", flags["identity-lifetime"], ["10s", "8760h"]),
+    lifetimeMs: parseLifetime(flags["identity-lifetime"]),
   };
   if (roots && issuerCertificate && issuerKey) return { ...settings, files: { roots, issuerCertificate, issuerKey } };
   if (given.every((file) => file === undefined)) return { ...settings, files: undefined };

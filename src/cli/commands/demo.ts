@@ -10,6 +10,7 @@ import { Load } from "../demo/load.ts";
 import { ShopClient } from "../demo/shop-client.ts";
 import { demoJson, demoLine, demoNext, demoSummary, type DemoFacts, type DemoHints } from "../demo/view.ts";
 import { Failure } from "../errors.ts";
+import { LIFETIME_FLAG, parseLifetime } from "../identity/lifetime.ts";
 import type { Io } from "../io.ts";
 import { LiveText } from "../live-text.ts";
 import { json, painter } from "../output.ts";
@@ -48,6 +49,7 @@ Ctrl-C ends it.`,
       value: "DURATION",
       help: "End by itself after so long (at least 5s), counted from when all is ready",
     },
+    ...LIFETIME_FLAG,
     output: {
       type: "string",
       short: "o",
@@ -62,6 +64,7 @@ Ctrl-C ends it.`,
   ],
   async run({ flags, io }) {
     const durationMs = flags.for === undefined ? undefined : parseDuration("--for", flags.for, ["5s", "24h"]);
+    parseLifetime(flags["identity-lifetime"]);
     const file = join(import.meta.dirname, "..", "..", "..", "examples", "shop", "mesh.yaml");
     const { mesh, lines } = await loadMesh(file);
     if (mesh === undefined) throw new Failure("the example shop cannot be read", lines.join("\n"));
@@ -85,6 +88,7 @@ Ctrl-C ends it.`,
       basePort: BASE_PORT,
       stateDirectory,
       logLevel: "warn" as const,
+      identityLifetime: flags["identity-lifetime"],
       io,
       log: { line: keep, notice: keep },
       colour: false,
@@ -95,7 +99,7 @@ Ctrl-C ends it.`,
       return await runMesh(session, async (supervisor, ended) => {
         await started(supervisor, ended, lastLines);
         if (ended.aborted) return 0;
-        const facts = await showLoad(new ShopClient(addresses.outbound), new ControlClient(api), {
+        const facts = await showLoad(new ShopClient(addresses.outbound), new ControlClient(api, io), {
           io,
           ended,
           durationMs,

@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import { defaultProtocol, PORT_PROTOCOLS } from "../../model/service.ts";
 import { systemClock } from "../../net/clock.ts";
 import { defineCommand, type FlagValues } from "../command.ts";
-import { CONTROL_FLAG, ControlClient } from "../control-client.ts";
+import { CONTROL_FLAG, ControlClient, ControlError } from "../control-client.ts";
 import { UsageError } from "../errors.ts";
 import { painter } from "../output.ts";
 import { DEFAULT_PROTOCOL, parseProtocol } from "../proxy-flags.ts";
@@ -77,6 +77,7 @@ when it ends. The exit code is the program's.`,
     const basePort = parsePort("--base-port", flags["base-port"]);
     const client = ControlClient.from(flags.control, io);
     const xds = parseAddress("--xds", flags.xds ?? (await client.about()).xds);
+    await mayJoin(client, definition);
 
     const ports = await allocatePorts(definition, new PortAllocator(basePort), appPort);
     const watchdog = new Watchdog();
@@ -128,6 +129,20 @@ when it ends. The exit code is the program's.`,
     return exitCode(exit);
   },
 });
+
+/**
+ * Asks for a join token before anything is started: whom the control plane refuses now it refuses later. One that does not
+ * answer, or cannot help it, is expected back. The token is not used, and ends by itself.
+ *
+ * @throws ControlError
+ */
+async function mayJoin(client: ControlClient, { namespace, service, instance }: InstanceDefinition): Promise<void> {
+  try {
+    await client.joinToken({ namespace, serviceAccount: service.name, workload: instance.name });
+  } catch (error) {
+    if (error instanceof ControlError && error.status < 500) throw error;
+  }
+}
 
 /** The first signal ends all in good order, and the program gets it too; the second one is passed on at once. */
 function passSignals(instance: Instance, ended: PromiseWithResolvers<ProcessExit>): () => void {

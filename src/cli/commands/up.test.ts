@@ -8,6 +8,7 @@ import { after, afterEach, before, describe, it } from "node:test";
 import { until } from "../../../test/support/until.ts";
 import { ControlClient } from "../control-client.ts";
 import { isAlive } from "../testing/alive.ts";
+import { capturedIo } from "../testing/captured-io.ts";
 import { heddleCommand } from "../up/host.ts";
 import { PortAllocator } from "../up/ports.ts";
 
@@ -56,7 +57,8 @@ describe("heddle up and heddle run", () => {
 
   function heddle(...words: string[]): Heddle {
     const [node = "", bin = ""] = heddleCommand();
-    const child = spawn(node, [bin, ...words], { cwd: folder });
+    // What is killed leaves its API token at home.
+    const child = spawn(node, [bin, ...words], { cwd: folder, env: { ...process.env, HOME: folder } });
     let stdout = "";
     let stderr = "";
     child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
@@ -83,7 +85,7 @@ describe("heddle up and heddle run", () => {
   }
 
   function control(): ControlClient {
-    return new ControlClient(`127.0.0.1:${ports.api}`);
+    return new ControlClient(`127.0.0.1:${ports.api}`, capturedIo());
   }
 
   async function workloadNames(): Promise<string[]> {

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { defineCommand } from "../command.ts";
 import { EXIT_FAILURE, Failure } from "../errors.ts";
+import { LIFETIME_FLAG, parseLifetime } from "../identity/lifetime.ts";
 import type { Io } from "../io.ts";
 import { painter, plain } from "../output.ts";
 import { LOG_LEVELS, type LogLevel } from "../../telemetry/log.ts";
@@ -51,6 +52,7 @@ Ctrl-C stops everything in good order; a second Ctrl-C kills.`,
       type: "boolean",
       help: "Give every instance a network namespace and an address of its own, so that programs call http://price:8080; needs root",
     },
+    ...LIFETIME_FLAG,
     "log-level": {
       type: "string",
       choices: LOG_LEVELS,
@@ -76,6 +78,7 @@ Ctrl-C stops everything in good order; a second Ctrl-C kills.`,
   async run({ flags, io }) {
     const started = performance.now();
     const file = resolve(io.directory, flags.file);
+    parseLifetime(flags["identity-lifetime"]);
     if (!existsSync(file)) {
       throw new Failure(`there is no file ${file}`, "Name the file with -f FILE. To see a mesh at work: heddle demo");
     }
@@ -97,6 +100,7 @@ Ctrl-C stops everything in good order; a second Ctrl-C kills.`,
       basePort: parsePort("--base-port", flags["base-port"]),
       stateDirectory: resolve(io.directory, flags["state-dir"] ?? resolve(dirname(file), ".heddle")),
       logLevel: flags["log-level"] as LogLevel,
+      identityLifetime: flags["identity-lifetime"],
       io,
       log: {
         line: (name: string, text: string) => logs.write(name, text),

@@ -23,7 +23,9 @@ export interface CapturedIo extends Io {
 }
 
 export function capturedIo(env: Readonly<Record<string, string>> = {}, isTTY = false): CapturedIo {
-  return { stdout: new CapturedOutput(isTTY), stderr: new CapturedOutput(isTTY), env, directory: "/work/shop" };
+  const { HEDDLE_API_TOKEN: apiToken, ...others } = env;
+  const outputs = { stdout: new CapturedOutput(isTTY), stderr: new CapturedOutput(isTTY) };
+  return { ...outputs, env: others, apiToken, directory: "/work/shop" };
 }
 
 export interface CommandResult {

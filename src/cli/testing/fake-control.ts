@@ -17,6 +17,7 @@ export interface FakeRequest {
   readonly method: string;
   /** Path and query. */
   readonly target: string;
+  readonly authorization: string | undefined;
   readonly body: unknown;
 }
 
@@ -32,9 +33,10 @@ export class FakeControl {
       const chunks: Buffer[] = [];
       request.on("data", (chunk: Buffer) => chunks.push(chunk));
       request.on("end", () => {
-        const { method = "", url: target = "" } = request;
+        const { method = "", url: target = "", headers } = request;
         const text = Buffer.concat(chunks).toString();
-        this.requests.push({ method, target, body: text === "" ? undefined : JSON.parse(text) });
+        const { authorization } = headers;
+        this.requests.push({ method, target, authorization, body: text === "" ? undefined : JSON.parse(text) });
         const { status = 200, body } = answers[`${method} ${target.split("?")[0]}`] ?? { status: 404, body: "nothing" };
         response.writeHead(status, { "content-type": "application/json", connection: "close" });
         response.end(typeof body === "string" ? body : JSON.stringify(body));

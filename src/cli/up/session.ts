@@ -14,7 +14,7 @@ import { Watchdog } from "./watchdog.ts";
 /** What is not ready is said this often. */
 const STILL_WAITING_EVERY_MS = 10_000;
 
-export interface SessionOptions extends Omit<SupervisorOptions, "host" | "network"> {
+export interface SessionOptions extends Omit<SupervisorOptions, "apiToken" | "host" | "network"> {
   /** Every instance gets a network namespace of its own. */
   readonly transparent?: boolean;
   readonly io: Io;
@@ -42,12 +42,12 @@ export async function runMesh(
     clock: systemClock,
     spawner: spawnerWith(watchdog),
     probe: networkProbe,
-    client: new ControlClient(formatAddress(mesh.addresses.api)),
+    client: new ControlClient(formatAddress(mesh.addresses.api), io),
     log,
     heddle: heddleCommand(),
     env: inheritedEnvironment(io, colour),
   };
-  const supervisor = new MeshSupervisor({ ...mesh, host, network });
+  const supervisor = new MeshSupervisor({ ...mesh, apiToken: io.apiToken, host, network });
   const ended = new AbortController();
   const forgetSignals = onEndSignals({
     first() {

@@ -8,6 +8,7 @@ import {
   MeshSupervisor,
   PROGRAM_GRACE_MS,
   SIDECAR_GRACE_MS,
+  type SupervisorOptions,
 } from "./supervisor.ts";
 
 function service(name: string, more: Partial<MeshFileService> = {}): MeshFileService {
@@ -46,14 +47,17 @@ describe("MeshSupervisor", () => {
     host = new FakeHost();
   });
 
-  async function started(file: MeshFile): Promise<MeshSupervisor> {
+  async function started(file: MeshFile, more: Partial<SupervisorOptions> = {}): Promise<MeshSupervisor> {
     const supervisor = new MeshSupervisor({
       mesh: file,
       addresses: { api: at(1), xds: at(2), outbound: at(3), admin: at(4) },
       basePort: 41_000,
       stateDirectory: "/work/shop/.heddle",
       logLevel: "warn",
+      identityLifetime: "24h",
+      apiToken: undefined,
       host,
+      ...more,
     });
     // Whatever is started is ready.
     host.probe.accepts = () => Promise.resolve(true);
@@ -168,6 +172,18 @@ describe("MeshSupervisor", () => {
     assert.equal(DEREGISTER_GRACE_MS + SIDECAR_GRACE_MS + PROGRAM_GRACE_MS + CONTROL_GRACE_MS, 10_000);
   });
 
+  it("tells its control plane alone the API token, and how long certificates live", async () => {
+    await started(mesh(service("price")), { identityLifetime: "20s", apiToken: "secret" });
+    const [control, ...others] = host.running.map(({ program }) => program);
+    assert.match(control?.command.join(" ") ?? "", /^heddle control .*--identity-lifetime 20s /);
+    assert.equal(control?.env["HEDDLE_API_TOKEN"], "secret");
+    assert.equal(others.length, 3);
+    for (const { command, env } of [control, ...others].flatMap((program) => program ?? [])) {
+      assert.doesNotMatch(command.join(" "), /secret/);
+      if (command[1] !== "control") assert.doesNotMatch(JSON.stringify(env), /secret/);
+    }
+  });
+
   it("starts without a control plane that does not come up, and says what it waits for", async () => {
     host.client.ready = () => Promise.resolve(false);
     const supervisor = new MeshSupervisor({
@@ -181,6 +197,8 @@ describe("MeshSupervisor", () => {
       basePort: 41_000,
       stateDirectory: "/work/shop/.heddle",
       logLevel: "warn",
+      identityLifetime: "24h",
+      apiToken: undefined,
       host,
     });
     const start = supervisor.start();

@@ -2,6 +2,7 @@
 import type { MeshFile } from "../../dialects/mesh/mesh-file.ts";
 import type { Timer } from "../../net/clock.ts";
 import type { LogLevel } from "../../telemetry/log.ts";
+import { API_TOKEN_VARIABLE } from "../io.ts";
 import { formatAddress } from "../values.ts";
 import { heddleProgram, type Host } from "./host.ts";
 import { Instance } from "./instance.ts";
@@ -35,6 +36,10 @@ export interface SupervisorOptions {
   /** Where the control plane keeps registrations. */
   readonly stateDirectory: string;
   readonly logLevel: LogLevel;
+  /** How long a certificate of a sidecar is good for, as `heddle control --identity-lifetime` takes it: "24h". */
+  readonly identityLifetime: string;
+  /** What changes of the mesh are to demand; undefined: the control plane makes a token, another at each start. */
+  readonly apiToken: string | undefined;
   readonly host: Host;
   /** Every instance gets a network namespace of its own in it; undefined: all are on this machine's loopback interface. */
   readonly network?: TransparentNetwork | undefined;
@@ -67,12 +72,16 @@ export class MeshSupervisor {
       mesh.policy.trustDomain,
       "--state-dir",
       options.stateDirectory,
+      "--identity-lifetime",
+      options.identityLifetime,
       "--log-level",
       options.logLevel,
     );
+    const program = heddleProgram(host, words);
     this.#control = new Supervised({
       name: "control",
-      program: heddleProgram(host, words),
+      // It alone: no service inherits the token.
+      program: { ...program, env: { ...program.env, [API_TOKEN_VARIABLE]: options.apiToken } },
       spawner: host.spawner,
       clock: host.clock,
       onLine: (line) => host.log.line("control", line),

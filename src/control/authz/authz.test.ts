@@ -37,14 +37,14 @@ function workload(name: string, service: string, more: object = {}): Registratio
 
 const keyboard = workload("keyboard", "", { serviceAccount: "keyboard", outbound: "127.0.0.1:4140" });
 
-function world(registrations: readonly Registration[], text = ""): World {
+function world(registrations: readonly Registration[], text = "", certified: World["certified"] = new Map()): World {
   const parsed = parseResources(text, "policy.yaml");
   const { resources, diagnostics } = resourceSet(parsed.resources);
   assert.deepEqual([...parsed.diagnostics, ...diagnostics], []);
   const policyOf = (one: Registration) => compileInboundPolicy(resources, policyTarget(one), defaultPolicySettings);
   const trustDomain = "cluster.local";
   const { mesh } = buildMesh([], registrations, { trustDomain, policyOf: (one) => policyOf(one as Registration) });
-  return { mesh, registrations, trustDomain };
+  return { mesh, registrations, trustDomain, certified };
 }
 
 function count(table: SeriesTable, family: SeriesName, name: string, labels: Record<string, string>): void {
@@ -105,6 +105,17 @@ describe("authz generate", () => {
     assert.equal(explain(question({ from: "127.0.0.1" }), then).allowed, true);
     assert.equal(explain(question({ from: "127.0.0.2" }), then).allowed, false);
     assert.match(notes.join(), /without TLS of the mesh called: web-1\.default/);
+  });
+
+  it("allows who is not registered by the identity that its sidecar has proved", () => {
+    const table = new SeriesTable();
+    called(table, "stray-1", "price");
+    const certified = new Map([["default/stray-1", "spiffe://cluster.local/ns/default/sa/stray"]]);
+    const { documents, notes } = generate(WINDOW, world(registrations, "", certified), table, 0);
+    const then = { ...applied(registrations, documents), certified };
+    assert.equal(explain(question({ from: "stray-1" }), then).allowed, true);
+    assert.equal(explain(question({ from: "web" }), then).allowed, false);
+    assert.doesNotMatch(notes.join(), /not registered/);
   });
 
   it("writes nothing for who is not registered, and says so, whatever its TLS was", () => {
@@ -245,6 +256,28 @@ describe("authz explain", () => {
     assert.deepEqual(resolveCaller("::1", "default", here), { name: "::1", identity: "", address: "::1" });
     assert.equal(resolveCaller("spiffe://else.where/ns/a/sa/b", "default", here).address, "");
     assert.throws(() => resolveCaller("web", "shop", here), ApiError);
+  });
+
+  it("knows sidecars that are not registered by what they have proved, which goes before what is registered", () => {
+    const stray = "spiffe://cluster.local/ns/default/sa/stray";
+    const other = "spiffe://cluster.local/ns/default/sa/other";
+    const certified = new Map([
+      ["default/stray-1", stray],
+      ["default/web-1", other],
+      ["shop/stray-2", stray],
+    ]);
+    const there = world(registrations, POLICY, certified);
+    for (const name of ["stray-1", "stray", "stray-1.default"]) {
+      const expected = { name: "stray-1.default", identity: stray, address: "" };
+      assert.deepEqual(resolveCaller(name, "default", there), expected, name);
+    }
+    assert.equal(resolveCaller("stray-2", "shop", there).identity, stray);
+    assert.equal(resolveCaller("web-1", "default", there).identity, other);
+    assert.throws(() => resolveCaller("stray-2", "default", there), ApiError);
+    assert.throws(
+      () => resolveCaller("stray-3", "shop", there),
+      (error) => error instanceof ApiError && error.hint === "did you mean stray-2?",
+    );
   });
 
   it("gives one verdict for workloads of whom the same is true, and one each where they differ", () => {

@@ -3,8 +3,9 @@
  * refuses, and an AuthorizationPolicy for those who called it. Callers that had proved who they are by their service
  * account, the others by their address.
  */
-import { linkerdName } from "../../model/identity.ts";
+import { linkerdName, parseSpiffeId } from "../../model/identity.ts";
 import type { SeriesName } from "../stat/series-reader.ts";
+import { identityOf } from "../identity-of.ts";
 import { destinationOf } from "../stat/edges.ts";
 import type { SeriesTable } from "../stat/series-table.ts";
 import type { Registration } from "../sources/registration.ts";
@@ -80,13 +81,14 @@ function callersSeen(
       const caller = world.registrations.find(({ name, namespace }) => {
         return name === source.workload && namespace === source.namespace;
       });
-      const known = labels["tls"] === "true" && caller !== undefined && caller.serviceAccount !== "";
-      const identity = known ? linkerdName({ ...caller, trustDomain: world.trustDomain }) : "";
-      if (refused.has(`${authority} ${identity}`)) continue;
+      const subject = { namespace: source.namespace, name: source.workload };
+      const proved = labels["tls"] === "true" ? identityOf(subject, caller?.serviceAccount ?? "", world) : "";
+      const known = parseSpiffeId(proved);
+      if (refused.has(`${authority} ${known === undefined ? "" : linkerdName(known)}`)) continue;
       let callers = byPort.get(authority);
       if (callers === undefined) byPort.set(authority, (callers = { accounts: new Set(), addresses: new Set() }));
-      if (known) {
-        callers.accounts.add(`${caller.namespace}/${caller.serviceAccount}`);
+      if (known !== undefined) {
+        callers.accounts.add(`${known.namespace}/${known.serviceAccount}`);
         continue;
       }
       const name = `${source.workload}.${source.namespace}`;

@@ -2,17 +2,17 @@
 import { isIP } from "node:net";
 
 import { closest } from "../../dialects/closest.ts";
-import { parseSpiffeId, spiffeId } from "../../model/identity.ts";
+import { parseSpiffeId } from "../../model/identity.ts";
 import type { Mesh } from "../../model/mesh.ts";
-import type { Workload, WorkloadPort } from "../../model/workload.ts";
+import { parseWorkloadKey, type Workload, type WorkloadPort } from "../../model/workload.ts";
 import { ApiError } from "../api-error.ts";
+import { type Identities, identityOf } from "../identity-of.ts";
 import { parseSocketAddress, type Registration } from "../sources/registration.ts";
 
 /** What names are looked up in. */
-export interface World {
+export interface World extends Identities {
   readonly mesh: Mesh;
   readonly registrations: readonly Registration[];
-  readonly trustDomain: string;
 }
 
 export interface Caller {
@@ -48,20 +48,38 @@ export function resolveCaller(text: string, namespace: string, world: World): Ca
     inside.find(({ name }) => name === wanted.name) ??
     inside.find(({ ports }) => ports.some(({ service }) => service === wanted.name)) ??
     inside.find(({ serviceAccount }) => serviceAccount === wanted.name);
-  if (found === undefined) {
-    const names = inside.flatMap(({ name, ports, serviceAccount }) => [
+  if (found !== undefined) {
+    const identity = identityOf(found, found.serviceAccount, world);
+    return { name: `${found.name}.${found.namespace}`, identity, address: addressOf(found) };
+  }
+  const unregistered = certifiedIn(wanted.namespace, world);
+  const proved =
+    unregistered.find(({ name }) => name === wanted.name) ??
+    unregistered.find(({ serviceAccount }) => serviceAccount === wanted.name);
+  if (proved !== undefined) {
+    return { name: `${proved.name}.${wanted.namespace}`, identity: proved.identity, address: "" };
+  }
+  const names = [
+    ...inside.flatMap(({ name, ports, serviceAccount }) => [
       name,
       serviceAccount,
       ...ports.map(({ service }) => service),
-    ]);
-    throw nobody("from", text, wanted, names);
-  }
-  const { serviceAccount } = found;
-  const identity =
-    serviceAccount === ""
-      ? ""
-      : spiffeId({ trustDomain: world.trustDomain, namespace: found.namespace, serviceAccount });
-  return { name: `${found.name}.${found.namespace}`, identity, address: addressOf(found) };
+    ]),
+    ...unregistered.flatMap(({ name, serviceAccount }) => [name, serviceAccount]),
+  ];
+  throw nobody("from", text, wanted, names);
+}
+
+/** Sidecars that only call others need not be registered: they are known by what they have proved. */
+function certifiedIn(
+  namespace: string,
+  { certified }: World,
+): { name: string; serviceAccount: string; identity: string }[] {
+  return [...certified].flatMap(([key, identity]) => {
+    const workload = parseWorkloadKey(key);
+    if (workload?.namespace !== namespace) return [];
+    return [{ name: workload.name, serviceAccount: parseSpiffeId(identity)?.serviceAccount ?? "", identity }];
+  });
 }
 
 /**

@@ -4,6 +4,7 @@ import { X509Certificate } from "node:crypto";
 import type { ConnectRouter } from "@connectrpc/connect";
 
 import { DEFAULT_TRUST_DOMAIN } from "../../model/identity.ts";
+import { workloadKey } from "../../model/workload.ts";
 import type { Clock } from "../../net/clock.ts";
 import type { Logger } from "../../telemetry/log.ts";
 import { Authority } from "./authority.ts";
@@ -144,6 +145,15 @@ export class ControlIdentity {
   /** Milliseconds since the epoch. */
   get expiries(): ReturnType<typeof expiriesOf> {
     return expiriesOf(this.#authority);
+  }
+
+  /** The SPIFFE ids of living proxies, by workload. */
+  get certified(): ReadonlyMap<string, string> {
+    return new Map(
+      this.#proxies
+        .living()
+        .map(({ namespace, workload: name, identity }) => [workloadKey({ namespace, name }), identity]),
+    );
   }
 
   /** For the API. No secrets. */
