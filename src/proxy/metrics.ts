@@ -414,3 +414,10 @@ export function processMetrics(registry: MetricsRegistry): void {
     cpu.value = (used.user + used.system) / 1e6;
   });
 }
+
+/** Whether `/ready` says yes, for who asks for the metrics anyway. */
+export function readinessMetric(registry: MetricsRegistry, isReady: () => boolean): void {
+  const help = "1: the sidecar is ready to take traffic; 0: not yet, or it is draining.";
+  const ready = registry.gauge({ name: "heddle_ready", help, labelNames: [] }).labels({});
+  registry.collect(() => (ready.value = isReady() ? 1 : 0));
+}
