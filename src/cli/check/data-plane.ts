@@ -3,10 +3,10 @@ import type { ProxyRow, WorkloadRow } from "../control-client.ts";
 import type { Category } from "./check.ts";
 import { nameOf, type World } from "./world.ts";
 
-/** Rounds of a second without an answer, after which a sidecar counts as silent: one alone may have been a busy machine. */
+/** Times without an answer, about a second apart, after which a sidecar counts as silent: once may be a busy machine. */
 export const UNANSWERED_MAX = 3;
 /** The part of a certificate's life that is left at least: two thirds of the time for its renewal have passed then. */
-const LIFE_LEFT_MIN = 0.1;
+export const LIFE_LEFT_MIN = 0.1;
 
 export const identityDataPlane: Category<World> = {
   name: "heddle-identity-data-plane",
@@ -146,9 +146,9 @@ export const dataPlane: Category<World> = {
 function notReady(proxy: ProxyRow, registration: WorkloadRow | undefined): string[] {
   const who = nameOf(proxy);
   if (proxy.unanswered >= UNANSWERED_MAX) {
-    return [`${who} has not answered at ${proxy.admin} for ${proxy.unanswered} s (${proxy.failure})`];
+    return [`${who} did not answer the last ${proxy.unanswered} times at ${proxy.admin} (${proxy.failure})`];
   }
   if (proxy.ready !== false) return [];
-  if (registration === undefined) return [`${who} is not: nobody has registered it, so it lets nobody in`];
-  return [`${who} is not: it waits for a certificate or for its policy, or it is draining`];
+  if (registration === undefined) return [`${who} is not ready: nobody has registered it, so it lets nobody in`];
+  return [`${who} is not ready: it waits for a certificate or for its policy, or it is draining`];
 }

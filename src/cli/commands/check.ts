@@ -30,8 +30,8 @@ const FLAGS = {
   wait: {
     type: "string",
     value: "DURATION",
-    default: "0s",
-    help: "How long to go on asking what may still come true by itself, at most 1h",
+    default: "5s",
+    help: "How long to ask again what may still come true by itself, 0s to 1h",
   },
   ...CONTROL_FLAG,
 } as const;
