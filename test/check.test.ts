@@ -1,6 +1,5 @@
 /** `heddle check` as a person runs it, on meshes of real processes: all well, and each kind of thing wrong. */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { get } from "node:http";
 import { tmpdir } from "node:os";
@@ -8,7 +7,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 
 import { type CommandResult, runCaptured } from "../src/cli/testing/captured-io.ts";
-import { root as project, type Up, up } from "./support/up.ts";
+import { type Up, up } from "./support/up.ts";
 import { until } from "./support/until.ts";
 
 const MESH = `
@@ -33,6 +32,23 @@ spec:
   accessPolicy: all-authenticated
 `;
 
+/** A good document with so many rules, each with `width` × `width` clauses, that are about no call. */
+function denials(rules: number, width: number): string {
+  const times = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
+  return JSON.stringify({
+    apiVersion: "security.istio.io/v1",
+    kind: "AuthorizationPolicy",
+    metadata: { name: "many" },
+    spec: {
+      action: "DENY",
+      rules: times(rules, (rule) => ({
+        from: times(width, (i) => ({ source: { namespaces: [`n${i}`] } })),
+        to: times(width, (i) => ({ operation: { paths: [`/nowhere/${rule}/${i}`] } })),
+      })),
+    },
+  });
+}
+
 /** Milliseconds: nine processes on a busy machine. */
 const SLOW_MS = 60_000;
 
@@ -52,7 +68,8 @@ describe("heddle check of a mesh of heddle up", { timeout: 240_000 }, () => {
     await mkdir(join(folder, "policy"));
     await writeFile(join(folder, "mesh.yaml"), MESH);
     await writeFile(join(folder, "app.cjs"), PROGRAM);
-    mesh = await up(join(folder, "mesh.yaml"));
+    process.env["NODE_OPTIONS"] = `--import ${join(import.meta.dirname, "fixtures", "older-sidecar.mjs")}`;
+    mesh = await up(join(folder, "mesh.yaml")).finally(() => delete process.env["NODE_OPTIONS"]);
   });
   after(async () => {
     await mesh?.stop();
@@ -119,42 +136,54 @@ describe("heddle check of a mesh of heddle up", { timeout: 240_000 }, () => {
     }
   });
 
-  it("names a sidecar that is not there, and waits for it to come", async () => {
-    const registration = {
-      serviceAccount: "",
-      ports: [],
-      admin: "127.0.0.1:1",
-      ttlSeconds: 3_600,
-    };
-    const { ControlClient } = await import("../src/cli/control-client.ts");
-    const client = new ControlClient(mesh.api);
-    await client.register("default", "late-1", {
-      ...registration,
-      labels: {},
-      locality: { region: "", zone: "", subZone: "" },
-      weight: 1,
-      health: "healthy",
-    });
-    const absent = await check("--proxy", "--wait", "0s");
-    assert.equal(absent.code, 1);
+  it("names a policy that no sidecar could obey", async () => {
+    const file = join(folder, "policy", "many.yaml");
+    await writeFile(file, denials(20, 32));
+    let found: CommandResult | undefined;
+    await until("it is found", async () => (found = await check("--wait", "0s")).code === 1, SLOW_MS);
     assert.match(
-      absent.stdout,
-      /^× data plane proxies are connected to the control plane\n {4}default\/late-1 is registered, and its sidecar \(127\.0\.0\.1:1\) is not connected$/m,
+      found?.stdout ?? "",
+      /^× policies of all workloads can be made\n {4}default\/(back|front)-1: the rules of port 80 have 20481 clauses: at most 20000 are taken$/m,
     );
-    assert.doesNotMatch(absent.stdout, /trust anchors/);
-    assert.equal((await check("--proxy", "-n", "elsewhere", "--wait", "0s")).code, 1);
+    assert.match(found?.stdout ?? "", /^√ documents are valid$/m);
+    assert.equal(await call(), 200);
+    await rm(file);
+    await until("it is mended", async () => (await check("--wait", "0s")).code === 0, SLOW_MS);
+  });
 
-    const waiting = check("--proxy", "--wait", "1m");
-    const bin = join(project, "bin", "heddle");
-    const words = [bin, "proxy", "--workload", "late-1", "--xds", mesh.xds, "--admin", "127.0.0.1:0"];
-    const late = execFile(process.execPath, words);
+  it("shows what a sidecar has refused, and why, until it accepts something else", async () => {
+    const file = join(folder, "policy", "some.yaml");
+    await writeFile(file, denials(1, 4));
+    let found: CommandResult | undefined;
+    await until("it is found", async () => (found = await check("-o", "short", "--wait", "0s")).code === 1, SLOW_MS);
+    assert.match(
+      found?.stdout ?? "",
+      /^heddle-data-plane\n-+\n× data plane proxies accept their configuration\n {4}default\/back-1 refuses InboundPolicy "default\/back-1" since \S+: the rules of port 80 have 17 clauses: at most 10 are taken\n {4}see \S+ for hints\n\nStatus check results are ×\n$/,
+    );
+    assert.equal(await call(), 200);
+    await rm(file);
+    await until("it is mended", async () => (await check("--wait", "0s")).code === 0, SLOW_MS);
+  });
+
+  it("names a sidecar that is not there, and waits for it to come", async () => {
+    // Whoever would start it again rests.
+    mesh.process.kill("SIGSTOP");
     try {
-      const { code, stdout } = await waiting;
-      assert.equal(code, 0, stdout);
+      process.kill(sidecarOf("back-1"), "SIGKILL");
+      let found: CommandResult | undefined;
+      await until("it is found", async () => (found = await check("--proxy", "--wait", "0s")).code === 1);
+      assert.match(
+        found?.stdout ?? "",
+        /^× data plane proxies are connected to the control plane\n {4}default\/back-1 is registered, and its sidecar \(127\.0\.0\.1:\d+\) is not connected$/m,
+      );
+      assert.doesNotMatch(found?.stdout ?? "", /trust anchors/);
+      assert.equal((await check("--proxy", "-n", "elsewhere", "--wait", "0s")).code, 1);
     } finally {
-      late.kill("SIGKILL");
-      await client.deregister("default", "late-1");
+      mesh.process.kill("SIGCONT");
     }
+    const { code, stdout } = await check("--proxy", "--wait", "1m");
+    assert.equal(code, 0, stdout);
+    sidecarOf("back-1");
   });
 
   it("fails when the control plane is gone, and asks nothing else", async () => {

@@ -182,12 +182,14 @@ export interface IdentityAnswer {
 /** Where the mesh comes from. */
 export interface SourceRow {
   readonly name: string;
-  /** "file", "resources" or "registry". */
+  /** "file", "resources", "registry" or "policies". */
   readonly kind: string;
   readonly state: "ok" | "bad";
   /** When what is in force was read, ISO 8601; null: never yet. */
   readonly loadedAt: string | null;
   readonly diagnostics: readonly Diagnostic[];
+  /** What is wrong and stands in no one place of a file. */
+  readonly problems?: readonly string[];
 }
 
 /** One xDS stream. The texts are "" where the client did not say. */

@@ -135,6 +135,7 @@ async function start(
     ...files.map((file) => file.status),
     ...documents.statuses,
     { name: "registrations", kind: "registry", state: "ok", loadedAt, diagnostics: [] },
+    policies.status(loadedAt),
   ];
   const table = new StatTable();
   const series = new SeriesTable();

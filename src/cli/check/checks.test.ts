@@ -99,6 +99,14 @@ const WRONG: Readonly<Record<string, [() => Partial<FakeMesh>, "error" | "warnin
     "error",
     /^nothing was good yet, so nothing is in force:\n\/shop\/policy\.yaml:3:7: error/,
   ],
+  "policies of all workloads can be made": [
+    () => {
+      const row = { name: "policies", kind: "policies", state: "bad", loadedAt: null, diagnostics: [] } as const;
+      return { sources: [...sound.sources, { ...row, problems: ["shop/price-1: too many clauses"] }] };
+    },
+    "error",
+    /^shop\/price-1: too many clauses$/,
+  ],
   "mesh files and documents have no warnings": [
     () => bad("resources", "warning"),
     "warning",

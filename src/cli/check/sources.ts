@@ -22,6 +22,13 @@ export const sources: Category<World> = {
       },
     },
     {
+      description: "policies of all workloads can be made",
+      severity: "error",
+      async problems(world) {
+        return (await world.sources()).flatMap(({ problems = [] }) => problems);
+      },
+    },
+    {
       description: "mesh files and documents have no warnings",
       severity: "warning",
       async problems(world) {
