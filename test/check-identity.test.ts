@@ -25,6 +25,8 @@ after(() => rm(folder, { recursive: true, force: true }));
 
 const at = (name: string): string => join(folder, name);
 
+const openssl = async (words: string): Promise<void> => void (await output("openssl", words.split(" ")));
+
 /** A control plane with the authority `<name>-root.pem`, `<name>.pem`, `<name>.key`; resolves with how to check it. */
 async function control(context: TestContext, name: string): Promise<() => Promise<CommandResult>> {
   const [api, xds] = await freePorts(2);
@@ -54,7 +56,6 @@ describe("heddle check of an authority from files", { timeout: 180_000 }, () => 
     "warns of an issuer with ten days left, and fails for files that are no good",
     needs("openssl"),
     async (context) => {
-      const openssl = async (words: string): Promise<void> => void (await output("openssl", words.split(" ")));
       const key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
       await openssl(
         `req -x509 ${key} -days 400 -subj /CN=root -keyout ${at("ten-root.key")} -out ${at("ten-root.pem")}`,

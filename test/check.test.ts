@@ -32,9 +32,10 @@ spec:
   accessPolicy: all-authenticated
 `;
 
+const times = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
+
 /** A good document with so many rules, each with `width` × `width` clauses, that are about no call. */
 function denials(rules: number, width: number): string {
-  const times = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
   return JSON.stringify({
     apiVersion: "security.istio.io/v1",
     kind: "AuthorizationPolicy",

@@ -84,6 +84,15 @@ function withCode(code: AdsError["code"]): (error: unknown) => boolean {
   return (error) => error instanceof AdsError && error.code === code;
 }
 
+const refuse = (peer: Peer, nonce: string, name: string): DeltaDiscoveryResponse[] =>
+  peer.ask({
+    typeUrl: ENDPOINTS,
+    responseNonce: nonce,
+    errorDetail: { code: 3, message: `ClusterLoadAssignment "${name}": bad` },
+  });
+const refused = (peer: Peer): string[] =>
+  peer.session.record.status().refused.map(({ type, name, message }) => `${type} ${name}: ${message}`);
+
 describe("DeltaSession", () => {
   it("gives what is asked for by name, and says what does not exist", () => {
     const peer = new Peer(world({ price: ["10.0.0.1"] }));
@@ -184,15 +193,6 @@ describe("DeltaSession", () => {
   });
 
   describe("what a client goes without", () => {
-    const refuse = (peer: Peer, nonce: string, name: string): DeltaDiscoveryResponse[] =>
-      peer.ask({
-        typeUrl: ENDPOINTS,
-        responseNonce: nonce,
-        errorDetail: { code: 3, message: `ClusterLoadAssignment "${name}": bad` },
-      });
-    const refused = (peer: Peer): string[] =>
-      peer.session.record.status().refused.map(({ type, name, message }) => `${type} ${name}: ${message}`);
-
     it("is what it has refused, until it accepts another version", () => {
       const peer = new Peer(world({ price: ["10.0.0.1"], product: ["10.0.0.2"] }));
       const [first] = peer.subscribe(ENDPOINTS, P, Q);

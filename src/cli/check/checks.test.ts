@@ -330,16 +330,17 @@ describe("checks of a mesh", () => {
   });
 });
 
+const broken = (): FakeMesh => ({
+  ...sound,
+  ...bad("resources"),
+  accepts: false,
+  proxies: [
+    ...Array.from({ length: 25 }, (_, i) => ({ ...sidecar(`price-${i + 1}`), ready: false })),
+    sidecar("front-1"),
+  ],
+});
+
 describe("what heddle check prints", () => {
-  const broken = (): FakeMesh => ({
-    ...sound,
-    ...bad("resources"),
-    accepts: false,
-    proxies: [
-      ...Array.from({ length: 25 }, (_, i) => ({ ...sidecar(`price-${i + 1}`), ready: false })),
-      sidecar("front-1"),
-    ],
-  });
   for (const form of REPORT_FORMS) {
     for (const [what, mesh] of [
       ["well", () => sound],

@@ -19,9 +19,17 @@ after(() => rm(directory, { recursive: true }));
 const there: Ran = { code: 0, stdout: "", stderr: "", missing: false };
 const missing: Ran = { code: null, stdout: "", stderr: "", missing: true };
 
+/** A machine on which some programs are not there. */
+const without =
+  (...programs: string[]) =>
+  async ([program = ""]: readonly string[]): Promise<Ran> =>
+    programs.includes(program) ? missing : there;
+
+const limits = (most: string) => () =>
+  `Max processes  1  2  processes\nMax open files            64      ${most}     files\n`;
+
 function machine(over: Partial<Machine> = {}): Machine {
-  const run = async (): Promise<Ran> => there;
-  return { directory, addresses: [], isFree, run, uid: 0, limits: ownLimits, ...over };
+  return { directory, addresses: [], isFree, run: without(), uid: 0, limits: ownLimits, ...over };
 }
 
 async function problemsOf(description: string, over: Partial<Machine> = {}): Promise<readonly string[]> {
@@ -55,8 +63,6 @@ describe("heddle check --pre", () => {
   });
 
   it("finds a limit of open files that is too low", async () => {
-    const limits = (most: string) => () =>
-      `Max processes  1  2  processes\nMax open files            64      ${most}     files\n`;
     assert.deepEqual(await problemsOf("open-file limit is enough", { limits: limits(`${OPEN_FILES_MIN}`) }), []);
     assert.deepEqual(await problemsOf("open-file limit is enough", { limits: limits("unlimited") }), []);
     assert.deepEqual(await problemsOf("open-file limit is enough", { limits: () => "" }), []);
@@ -68,12 +74,9 @@ describe("heddle check --pre", () => {
 
   it("finds what capture takes and is not there", async () => {
     assert.deepEqual(await problemsOf("connections can be captured"), []);
-    const without = (...programs: string[]) => ({
-      run: async ([program = ""]: readonly string[]) => (programs.includes(program) ? missing : there),
-    });
-    assert.deepEqual(await problemsOf("connections can be captured", without("nft")), [], "there is iptables");
+    assert.deepEqual(await problemsOf("connections can be captured", { run: without("nft") }), [], "there is iptables");
     assert.deepEqual(
-      await problemsOf("connections can be captured", { ...without("nft", "iptables", "ip"), uid: 1000 }),
+      await problemsOf("connections can be captured", { run: without("nft", "iptables", "ip"), uid: 1000 }),
       [
         "this user is not root, so --transparent and heddle init are not for it",
         "there is no program ip",

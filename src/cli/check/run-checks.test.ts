@@ -16,6 +16,14 @@ const check = (description: string, more: object = {}): Category<Wrong>["checks"
   ...more,
 });
 
+const throwing = (error: Error): Category<Wrong>["checks"] => [
+  check("a", {
+    problems: () => {
+      throw error;
+    },
+  }),
+];
+
 interface Ran {
   readonly results: readonly string[];
   readonly success: boolean;
@@ -36,15 +44,13 @@ async function run(checks: Category<Wrong>["checks"], waitMs: number, ...wrong: 
       results.push([description, result, ...problems].join(" ")),
     onRetry: () => undefined,
   });
-  let success: boolean | undefined;
-  void done.then(
-    (value) => (success = value),
-    () => (success = false),
-  );
+  const over = { yet: false };
+  const end = (): void => void (over.yet = true);
+  void done.then(end, end);
   const begun = clock.now();
-  for (let i = 0; i < 1_000 && success === undefined; i++) {
+  for (let i = 0; i < 1_000 && !over.yet; i++) {
     await new Promise(setImmediate);
-    if (success === undefined) clock.advance(RETRY_EVERY_MS / 10);
+    if (!over.yet) clock.advance(RETRY_EVERY_MS / 10);
   }
   return { results, success: await done, looks, elapsed: clock.now() - begun };
 }
@@ -85,13 +91,6 @@ describe("runChecks", () => {
   });
 
   it("takes a failure for what is wrong, and a defect for a defect", async () => {
-    const throwing = (error: Error): Category<Wrong>["checks"] => [
-      check("a", {
-        problems: () => {
-          throw error;
-        },
-      }),
-    ];
     const failed = await run(throwing(new Failure("nobody there", "start it\nor not")), 0, {});
     assert.deepEqual(failed.results, ["a error nobody there start it or not"]);
     await assert.rejects(run(throwing(new TypeError("oops")), 0, {}), TypeError);

@@ -12,9 +12,9 @@ export interface RunOptions<Subject> {
   readonly clock: Clock;
   /** Milliseconds from now in which what fails may still come true. */
   readonly waitMs: number;
-  onResult(result: CheckResult): void;
+  readonly onResult: (result: CheckResult) => void;
   /** A check is about to be asked again. */
-  onRetry(description: string, problems: readonly string[]): void;
+  readonly onRetry: (description: string, problems: readonly string[]) => void;
 }
 
 /** @returns whether no check failed; warnings are no failures */

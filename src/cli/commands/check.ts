@@ -58,11 +58,14 @@ no failures. Exits 1 if a check fails (×). What each check means, and what to d
     }
     const client = ControlClient.from(flags.control, io);
     const version = ownVersion();
-    const accepts = (address: string): Promise<boolean> => networkProbe.accepts(parseAddress("xds", address));
     const look = (): World => new World({ client, namespace, version, now: Date.now, accepts });
     return runAll(flags.proxy ? DATA_PLANE : MESH, look, { report, waitMs, io });
   },
 });
+
+function accepts(address: string): Promise<boolean> {
+  return networkProbe.accepts(parseAddress("xds", address));
+}
 
 async function runAll<Subject>(
   categories: readonly Category<Subject>[],

@@ -18,6 +18,10 @@ export interface FakeMesh {
   readonly proxies: readonly ProxyRow[];
 }
 
+const source = (name: string, kind: string): SourceRow => {
+  return { name, kind, state: "ok", loadedAt: "2026-11-21T11:00:00.000Z", diagnostics: [] };
+};
+
 /** Fingerprints, subjects and times are made up, so that goldens stay as they are; the certificates are real. */
 export async function soundMesh(): Promise<FakeMesh & { readonly root: Signer }> {
   const validity = { notBefore: NOW - 1_000, notAfter: NOW + 1_000 };
@@ -25,18 +29,15 @@ export async function soundMesh(): Promise<FakeMesh & { readonly root: Signer }>
   const issuer = await makeIssuer(root, validity);
   const [rootPrint, issuerPrint] = ["a1".repeat(32), "b2".repeat(32)] as const;
   const notBefore = "2026-11-01T00:00:00.000Z";
-  const proxy = (workload: string): IdentityAnswer["proxies"][number] => ({
+  const proxy = (name: string): IdentityAnswer["proxies"][number] => ({
     namespace: "shop",
-    workload,
-    identity: `spiffe://cluster.local/ns/shop/sa/${workload.slice(0, -2)}`,
+    workload: name,
+    identity: `spiffe://cluster.local/ns/shop/sa/${name.slice(0, -2)}`,
     connected: true,
     roots: [rootPrint],
     issuer: issuerPrint,
     notAfter: "2026-11-22T06:00:00.000Z",
   });
-  const source = (name: string, kind: string): SourceRow => {
-    return { name, kind, state: "ok", loadedAt: "2026-11-21T11:00:00.000Z", diagnostics: [] };
-  };
   return {
     root,
     cli: "1.2.3",
