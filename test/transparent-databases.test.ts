@@ -132,6 +132,12 @@ describe("PostgreSQL in heddle up --transparent", needsRoot(...POSTGRES_PROGRAMS
         assert.ok(late <= found / 2, `${late} of ${found} waited for the time of detection to pass`);
       });
     }
+
+    await context.test("heddle check finds nothing wrong with it", async () => {
+      const { code, stdout } = await mesh.machine.run([process.execPath, heddle, "check", "--wait", "1m"], "");
+      assert.equal(code, 0, stdout);
+      assert.doesNotMatch(stdout, /[‼×]/u);
+    });
   });
 });
 

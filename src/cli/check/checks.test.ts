@@ -325,6 +325,20 @@ describe("checks of a mesh", () => {
     }
   });
 
+  it("say so when the control plane is too old to know", async () => {
+    const old = { ...sidecar("price-1"), refused: undefined, ready: undefined } as unknown as ReturnType<
+      typeof sidecar
+    >;
+    const identity = { ...sound.identity, problem: undefined, kept: undefined } as unknown as IdentityAnswer;
+    const results = await resultsOf({ ...sound, version: "1.0.0", identity, proxies: [old] });
+    const said = new Map(results.map(({ description, problems }) => [description, problems.join("\n")]));
+    assert.match(said.get("control plane and cli versions match") ?? "", /the control plane is 1\.0\.0/);
+    const unknown = /^the control plane does not say "\w+": it is of another version$/;
+    assert.match(said.get("certificate config is valid") ?? "", unknown);
+    assert.match(said.get("data plane proxies accept their configuration") ?? "", unknown);
+    assert.equal(said.get("mesh files are valid"), "");
+  });
+
   it("of the data plane are those of a whole mesh", () => {
     for (const category of DATA_PLANE) assert.ok(MESH.includes(category), category.name);
   });

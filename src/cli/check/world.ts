@@ -1,5 +1,6 @@
 /** A running mesh as checks see it: what the control plane says at one moment, each thing asked once and only if wanted. */
 import type { ControlClient, IdentityAnswer, ProxyRow, SourceRow, WorkloadRow } from "../control-client.ts";
+import { Failure } from "../errors.ts";
 
 export interface WorldOptions {
   readonly client: Pick<ControlClient, "about" | "ready" | "sources" | "identity" | "workloads" | "proxies">;
@@ -44,16 +45,28 @@ export class World {
     this.sources = once(() => client.sources());
     this.identity = once(async () => {
       const answer = await client.identity();
+      mustSay(answer, "problem", "kept");
       return { ...answer, proxies: answer.proxies.filter(ours) };
     });
     this.meshed = once(async () => (await client.workloads()).filter((row) => ours(row) && row.admin));
-    this.proxies = once(async () => (await client.proxies()).filter(ours));
+    this.proxies = once(async () => {
+      const rows = await client.proxies();
+      for (const row of rows) mustSay(row, "program", "refused", "ready", "unanswered");
+      return rows.filter(ours);
+    });
   }
 
   /** Sidecars of ours that are connected. */
   async sidecars(): Promise<readonly ProxyRow[]> {
     return (await this.proxies()).filter(({ program, workload }) => program === "heddle" && workload !== "");
   }
+}
+
+/** @throws Failure for an answer of a control plane that does not know a field yet */
+function mustSay<T extends object>(answer: T, ...fields: (keyof T & string)[]): void {
+  const missing = fields.find((field) => answer[field] === undefined);
+  if (missing === undefined) return;
+  throw new Failure(`the control plane does not say "${missing}": it is of another version`);
 }
 
 /** "shop/price-1" */
