@@ -50,6 +50,32 @@ function breach({ from, to }: Import): string | undefined {
   return `${from} (floor ${fromFloor}) imports ${to} (floor ${toFloor})`;
 }
 
+/** A way from a file by its imports back to itself, types included; undefined where there is none. */
+function circle(imports: readonly Import[]): readonly string[] | undefined {
+  const targets = new Map<string, string[]>();
+  for (const { from, to } of imports) targets.set(from, [...(targets.get(from) ?? []), to]);
+  const done = new Set<string>();
+  const way: string[] = [];
+  const search = (file: string): readonly string[] | undefined => {
+    if (done.has(file)) return undefined;
+    const at = way.indexOf(file);
+    if (at >= 0) return [...way.slice(at), file];
+    way.push(file);
+    for (const target of targets.get(file) ?? []) {
+      const found = search(target);
+      if (found !== undefined) return found;
+    }
+    way.pop();
+    done.add(file);
+    return undefined;
+  };
+  for (const file of targets.keys()) {
+    const found = search(file);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
 describe("the floors of the house", () => {
   const files = readdirSync(source, { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".ts"))
@@ -67,6 +93,11 @@ describe("the floors of the house", () => {
     assert.ok(tests.length > 0);
   });
 
+  it("has no files that import each other in a circle, not even types", () => {
+    const code = files.filter((name) => !name.endsWith(".test.ts"));
+    assert.equal(circle(code.flatMap((file) => importsOf(file, readFileSync(file, "utf8"))))?.join(" -> "), undefined);
+  });
+
   it("keeps the model free of I/O", () => {
     for (const file of files.filter(
       (name) => relative(source, name).startsWith("model/") && !name.endsWith(".test.ts"),
@@ -79,5 +110,22 @@ describe("the floors of the house", () => {
     assert.match(breach({ from: "proxy/a.ts", to: "control/b.ts" }) ?? "", /floor 3/);
     assert.match(breach({ from: "model/a.ts", to: "net/b.ts" }) ?? "", /floor 1/);
     assert.equal(breach({ from: "cli/a.ts", to: "model/b.ts" }), undefined);
+    const [a, b, c] = ["a", "b", "c"] as const;
+    assert.deepEqual(
+      circle([
+        { from: c, to: a },
+        { from: a, to: b },
+        { from: b, to: a },
+      ]),
+      [a, b, a],
+    );
+    assert.equal(
+      circle([
+        { from: c, to: a },
+        { from: c, to: b },
+        { from: b, to: a },
+      ]),
+      undefined,
+    );
   });
 });

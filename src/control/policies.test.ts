@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 
-import { emptyResourceSet, resourceSet } from "../dialects/resource-set.ts";
+import { emptyResourceSet } from "../dialects/resource-index.ts";
+import { resourceSet } from "../dialects/resource-set.ts";
 import { parseResources } from "../dialects/registry.ts";
 import { defaultPolicySettings } from "../dialects/target.ts";
 import type { WorkloadPort } from "../model/workload.ts";

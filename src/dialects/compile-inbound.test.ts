@@ -4,7 +4,8 @@ import { describe, it } from "node:test";
 import type { InboundPolicy } from "../model/inbound-policy.ts";
 import { compileInboundPolicy } from "./compile-inbound.ts";
 import { parseResources } from "./registry.ts";
-import { emptyResourceSet, resourceSet } from "./resource-set.ts";
+import { emptyResourceSet } from "./resource-index.ts";
+import { resourceSet } from "./resource-set.ts";
 import { defaultPolicySettings, type PolicySettings, type PolicyTarget, portsEnforced, portsMeant } from "./target.ts";
 
 const PRICE: PolicyTarget = {

@@ -4,7 +4,7 @@ import { consulLayers } from "./consul/compile.ts";
 import { tlsModes } from "./istio/compile-tls.ts";
 import { istioLayers, jwtRules } from "./istio/compile.ts";
 import { linkerdPolicy } from "./linkerd/compile.ts";
-import type { ResourceSet } from "./resource-set.ts";
+import type { ResourceSet } from "./resource-index.ts";
 import { smiLayers } from "./smi/compile.ts";
 import type { PolicySettings, PolicyTarget } from "./target.ts";
 

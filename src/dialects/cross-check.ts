@@ -6,7 +6,7 @@ import type { Diagnostic } from "./diagnostic.ts";
 import { closest } from "./closest.ts";
 import type { LabelSelector } from "./kubernetes.ts";
 import type { Resource, ResourceOf, ResourceType } from "./resource.ts";
-import type { ResourceSet } from "./resource-set.ts";
+import type { ResourceSet } from "./resource-index.ts";
 import { DEFAULT_ROOT_NAMESPACE } from "./target.ts";
 
 type Report = (severity: Diagnostic["severity"], at: Resource, field: string, message: string, hint?: string) => void;

@@ -20,7 +20,7 @@ import {
   type ShapeRead,
   text,
 } from "./shape.ts";
-import type { ResourceText } from "./resource.ts";
+import type { ResourceText } from "./resource-text.ts";
 
 /** Characters of one annotation: Kubernetes' limit of all of them. */
 const ANNOTATION_LENGTH_MAX = 262_144;

@@ -5,7 +5,7 @@ import { isAboutTls } from "./istio/compile-tls.ts";
 import { isAbout } from "./istio/compile.ts";
 import { portsOf } from "./linkerd/compile.ts";
 import type { Resource } from "./resource.ts";
-import type { ResourceSet } from "./resource-set.ts";
+import type { ResourceSet } from "./resource-index.ts";
 import { isDestination } from "./smi/compile.ts";
 import type { PolicySettings, PolicyTarget } from "./target.ts";
 

@@ -6,7 +6,8 @@ import type { Diagnostic } from "./diagnostic.ts";
 import { readText, reasonOf } from "./read-file.ts";
 import { parseResources } from "./registry.ts";
 import type { Resource } from "./resource.ts";
-import { emptyResourceSet, type ResourceSet, resourceSet } from "./resource-set.ts";
+import { emptyResourceSet, type ResourceSet } from "./resource-index.ts";
+import { resourceSet } from "./resource-set.ts";
 
 /** Files of one mesh. */
 export const RESOURCE_FILES_MAX = 1_000;

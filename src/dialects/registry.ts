@@ -13,7 +13,8 @@ import { authorizationPolicy as linkerdAuthorizationPolicy } from "./linkerd/aut
 import { httpLocalRateLimit } from "./linkerd/rate-limit.ts";
 import { serverAuthorization } from "./linkerd/server-authorization.ts";
 import { olderServer, server } from "./linkerd/server.ts";
-import type { Resource, ResourceText, ResourceType, Specs } from "./resource.ts";
+import type { Resource, ResourceType, Specs } from "./resource.ts";
+import type { ResourceText } from "./resource-text.ts";
 import { isMapping, knownHint, Node, type Shape } from "./shape.ts";
 import { httpRouteGroup, tcpRoute } from "./smi/route-group.ts";
 import { trafficTarget, trafficTargetV1alpha1, trafficTargetV1alpha2 } from "./smi/traffic-target.ts";

@@ -31,16 +31,6 @@ export interface Specs {
 
 export type ResourceType = keyof Specs;
 
-/** What a shape reads of a whole document. */
-export interface ResourceText<S> {
-  readonly name: string;
-  /** undefined: it says none. */
-  readonly namespace: string | undefined;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly annotations: Readonly<Record<string, string>>;
-  readonly spec: S;
-}
-
 export interface ResourceOf<T extends ResourceType> {
   readonly type: T;
   readonly origin: Origin;

@@ -1,6 +1,6 @@
 /** What carries the traffic of a sidecar, whether on one thread or on several. */
 import type { LogLevel } from "../telemetry/log.ts";
-import type { FamilySnapshot, StaleSeries } from "../telemetry/metrics.ts";
+import type { FamilySnapshot, StaleSeries } from "../telemetry/snapshot.ts";
 import type { SocketAddress } from "./config.ts";
 
 /** Where traffic enters. */

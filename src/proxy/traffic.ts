@@ -3,7 +3,7 @@ import type { Discovery } from "../model/discovery.ts";
 import type { Clock } from "../net/clock.ts";
 import type { CredentialSource } from "../net/credentials.ts";
 import type { Logger, LogLevel } from "../telemetry/log.ts";
-import type { FamilySnapshot, StaleSeries } from "../telemetry/metrics.ts";
+import type { FamilySnapshot, StaleSeries } from "../telemetry/snapshot.ts";
 import { AddressDiscovery } from "./capture/address-discovery.ts";
 import type { Captured } from "./capture/captured.ts";
 import type { Carrier, TrafficAddresses } from "./carrier.ts";

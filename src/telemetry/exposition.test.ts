@@ -5,7 +5,8 @@ import * as fc from "fast-check";
 
 import { exposition, mergeSnapshots, staleSeries } from "./exposition.ts";
 import { SERIES_IDLE_MS } from "./lease.ts";
-import { type FamilySnapshot, MetricsRegistry } from "./metrics.ts";
+import { MetricsRegistry } from "./metrics.ts";
+import type { FamilySnapshot } from "./snapshot.ts";
 
 /** A registry with one family of each kind, as every worker has it. */
 class Counted {

@@ -1,5 +1,5 @@
-/** Snapshots of metrics: those of several workers made into one, and printed. */
-import type { FamilySnapshot, HistogramSample, Sample, StaleSeries } from "./metrics.ts";
+/** Snapshots: those of several workers made into one, and printed. */
+import type { FamilySnapshot, HistogramSample, Sample, StaleSeries } from "./snapshot.ts";
 
 /**
  * One set of metrics out of several: series with the same name and labels are added up, or, for a family that says so,

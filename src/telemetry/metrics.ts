@@ -7,6 +7,7 @@
  */
 import { exposition } from "./exposition.ts";
 import { Lease, type Leased, SERIES_IDLE_MS } from "./lease.ts";
+import type { Across, FamilySnapshot, HistogramSample, Kind, StaleSeries } from "./snapshot.ts";
 
 /** Label sets of one family when nothing else is said. */
 export const DEFAULT_SERIES_MAX = 2_000;
@@ -38,40 +39,6 @@ interface FamilyOptions {
 interface GaugeOptions extends FamilyOptions {
   /** How the numbers of several workers become one; "sum" unless said. */
   readonly across?: Across;
-}
-
-export type Kind = "counter" | "gauge" | "histogram";
-
-/** "mean" is for what every worker sees in whole, so that a sum would count it as often as there are workers. */
-export type Across = "sum" | "mean";
-
-/** One series at one moment. */
-export type Sample = { readonly value: number } | HistogramSample;
-
-export interface HistogramSample {
-  /** Upper bounds of the buckets, ascending, without +Inf. */
-  readonly bounds: readonly number[];
-  /** Not cumulative; one more than there are bounds, for +Inf. */
-  readonly counts: Float64Array;
-  readonly sum: number;
-}
-
-/** All series of one name at one moment, as plain data that can go from one thread to another. */
-export interface FamilySnapshot {
-  readonly name: string;
-  readonly help: string;
-  readonly kind: Kind;
-  readonly across: Across;
-  /** By the label set as it is printed, "" for none. Never changed by who reads it: it may be the living series. */
-  readonly series: ReadonlyMap<string, Sample>;
-  /** Those of the series that may be dropped. */
-  readonly stale: readonly string[];
-}
-
-/** Series of one family that have outlived their use. */
-export interface StaleSeries {
-  readonly name: string;
-  readonly series: readonly string[];
 }
 
 /** What all series of one name have in common. `labels` gives the handle of one label set; keep it, do not look it up per request. */

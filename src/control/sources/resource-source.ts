@@ -8,7 +8,8 @@ import { isDeepStrictEqual } from "node:util";
 
 import { type Diagnostic, formatDiagnostic } from "../../dialects/diagnostic.ts";
 import { readResources } from "../../dialects/read-resources.ts";
-import { type ResourceSet, resourceSet } from "../../dialects/resource-set.ts";
+import type { ResourceSet } from "../../dialects/resource-index.ts";
+import { resourceSet } from "../../dialects/resource-set.ts";
 import type { PolicySettings } from "../../dialects/target.ts";
 import type { Clock } from "../../net/clock.ts";
 import type { Logger } from "../../telemetry/log.ts";

@@ -7,7 +7,7 @@ import { spiffeId } from "../../model/identity.ts";
 import type { Clause, Condition, PolicyLayer, PolicyRule } from "../../model/inbound-policy.ts";
 import { type Decision, decideFinally, decisionOf } from "../default-decision.ts";
 import { originAt, type ResourceOf } from "../resource.ts";
-import type { ResourceSet } from "../resource-set.ts";
+import type { ResourceSet } from "../resource-index.ts";
 import type { PolicySettings, PolicyTarget } from "../target.ts";
 import type { IntentionSource } from "./service-intentions.ts";
 

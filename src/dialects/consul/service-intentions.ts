@@ -1,7 +1,7 @@
 /** Consul's service-intentions: who may call a service, and with which requests (config entries). */
 import type { Condition, TextPattern } from "../../model/inbound-policy.ts";
 import { regexText } from "../regex-shape.ts";
-import type { ResourceText } from "../resource.ts";
+import type { ResourceText } from "../resource-text.ts";
 import {
   accepted,
   boolean,

@@ -1,7 +1,7 @@
 /** Which PeerAuthentication holds for a workload, by Istio's precedence. */
 import { type InboundPolicy, NO_DOCUMENT, type Origin, type TlsMode } from "../../model/inbound-policy.ts";
 import { originAt, type ResourceOf } from "../resource.ts";
-import type { ResourceSet } from "../resource-set.ts";
+import type { ResourceSet } from "../resource-index.ts";
 import { type PolicySettings, type PolicyTarget, portsEnforced } from "../target.ts";
 import type { MutualTlsMode } from "./peer-authentication.ts";
 

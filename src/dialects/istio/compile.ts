@@ -12,7 +12,7 @@ import {
 } from "../../model/inbound-policy.ts";
 import { decisionOf } from "../default-decision.ts";
 import { originAt, type ResourceOf } from "../resource.ts";
-import type { ResourceSet } from "../resource-set.ts";
+import type { ResourceSet } from "../resource-index.ts";
 import type { PolicySettings, PolicyTarget } from "../target.ts";
 import type { IstioAction } from "./authorization-policy.ts";
 import { clausesOf } from "./clauses.ts";

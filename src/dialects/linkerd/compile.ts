@@ -16,7 +16,7 @@ import type {
 import { decisionOf } from "../default-decision.ts";
 import { selects } from "../kubernetes.ts";
 import type { ResourceOf } from "../resource.ts";
-import type { ResourceSet } from "../resource-set.ts";
+import type { ResourceSet } from "../resource-index.ts";
 import { type PolicySettings, type PolicyTarget, portsEnforced, portsMeant } from "../target.ts";
 import type { Reference } from "./references.ts";
 import type { ServerClients } from "./server-authorization.ts";

@@ -5,7 +5,7 @@
 import { spiffeId } from "../../model/identity.ts";
 import type { Clause, Condition, PolicyLayer, PolicyRule, TextPattern } from "../../model/inbound-policy.ts";
 import { originAt, type ResourceOf } from "../resource.ts";
-import type { ResourceSet } from "../resource-set.ts";
+import type { ResourceSet } from "../resource-index.ts";
 import { type PolicySettings, type PolicyTarget, portsEnforced } from "../target.ts";
 import type { TrafficRule } from "./traffic-target.ts";
 

@@ -11,7 +11,6 @@
  * once and then all stop leave us with a known number of octets.
  */
 import type { Clock } from "../../net/clock.ts";
-import type { Http2Stream } from "./stream.ts";
 
 /** Octets of one stream's window at most: 4 MiB carry 80 MB/s over a round trip of 50 ms. */
 export const STREAM_WINDOW_BYTES_MAX = 4 * 1024 * 1024;
@@ -28,6 +27,22 @@ export const FAST_MS = 1_000;
 /** True when a receive window has been used up so far that giving credit is worth a frame. */
 export function creditIsDue(uncredited: number, windowBytes: number): boolean {
   return uncredited * 2 >= windowBytes;
+}
+
+/** A stream, as far as its window goes. */
+export interface GrowingWindow {
+  /** Octets: the size of the window that we give to the peer. */
+  windowBytes: number;
+  /** Octets that it still allows the peer to send. */
+  receiveWindow: number;
+  /** Octets that the reader has consumed and that were not given back. */
+  uncredited: number;
+  /** By the clock: when credit was given last. */
+  creditedAt: number | undefined;
+  /** By the clock: before it, the window does not grow. */
+  growsAfter: number;
+  /** The reader has paused since the last credit. */
+  waited: boolean;
 }
 
 export class ReceiveWindows {
@@ -51,7 +66,7 @@ export class ReceiveWindows {
    *
    * @returns octets of credit for the peer; 0 while none is due
    */
-  credit(stream: Http2Stream): number {
+  credit(stream: GrowingWindow): number {
     const { windowBytes, uncredited } = stream;
     if (!creditIsDue(uncredited, windowBytes)) return 0;
     const change = this.#change(stream);
@@ -65,12 +80,12 @@ export class ReceiveWindows {
   }
 
   /** The stream is over: others may grow instead. */
-  release(stream: Http2Stream): void {
+  release(stream: GrowingWindow): void {
     this.#grownBytes -= stream.windowBytes - this.#firstBytes;
     stream.windowBytes = this.#firstBytes;
   }
 
-  #change(stream: Http2Stream): number {
+  #change(stream: GrowingWindow): number {
     const { windowBytes, creditedAt, waited } = stream;
     const now = this.#clock.now();
     stream.creditedAt = now;

@@ -3,7 +3,7 @@ import type { InboundPolicy } from "../../model/inbound-policy.ts";
 import type { ServiceView } from "../../model/mesh.ts";
 import type { Credentials } from "../../net/credentials.ts";
 import type { LogLevel } from "../../telemetry/log.ts";
-import type { FamilySnapshot, StaleSeries } from "../../telemetry/metrics.ts";
+import type { FamilySnapshot, StaleSeries } from "../../telemetry/snapshot.ts";
 import type { ProxyConfig } from "../config.ts";
 
 /** What a worker is started with. */

@@ -17,7 +17,7 @@ import { Worker } from "node:worker_threads";
 import type { Clock } from "../../net/clock.ts";
 import { mergeSnapshots } from "../../telemetry/exposition.ts";
 import type { LogLevel } from "../../telemetry/log.ts";
-import type { FamilySnapshot, StaleSeries } from "../../telemetry/metrics.ts";
+import type { FamilySnapshot, StaleSeries } from "../../telemetry/snapshot.ts";
 import type { Carrier, TrafficAddresses } from "../carrier.ts";
 import type { ProxyConfig } from "../config.ts";
 import { ListenError } from "../listener.ts";
