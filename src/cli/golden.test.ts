@@ -55,6 +55,9 @@ describe("errors", () => {
     "no-program": ["run", "--service", "price"],
     "which-shell": ["completion"],
     "nothing-to-validate": ["validate"],
+    "check-bad-wait": ["check", "--wait", "2"],
+    "check-pre-proxy": ["check", "--pre", "--proxy"],
+    "check-nothing-there": ["check", "--control", "127.0.0.1:1", "--wait", "0s"],
     "no-such-code": ["explain", "HED105"],
     "bad-window": ["stat", "-t", "1"],
     "bad-control": ["stat", "--control", "nowhere"],
@@ -83,9 +86,6 @@ describe("errors", () => {
     "identity-issuer-of-show": ["identity", "--issuer"],
     "control-half-authority": ["control", "--identity-roots", "roots.pem"],
     "control-short-lifetime": ["control", "--identity-lifetime", "5s"],
-    "check-bad-wait": ["check", "--wait", "2"],
-    "check-pre-proxy": ["check", "--pre", "--proxy"],
-    "check-nothing-there": ["check", "--control", "127.0.0.1:1", "--wait", "0s"],
     "proxy-bad-grace": ["proxy", "--workload", "price-1", "--shutdown-grace", "2h"],
   };
   for (const [name, words] of Object.entries(wrong)) {

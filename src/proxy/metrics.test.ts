@@ -6,7 +6,7 @@ import type { Connection } from "../net/connection.ts";
 import { staleSeries } from "../telemetry/exposition.ts";
 import { SERIES_IDLE_MS } from "../telemetry/lease.ts";
 import { DEFAULT_SERIES_MAX, MetricsRegistry } from "../telemetry/metrics.ts";
-import { ProxyMetrics, readinessMetric } from "./metrics.ts";
+import { processMetrics, ProxyMetrics } from "./metrics.ts";
 
 interface FakeConnection extends Connection {
   bytesRead: number;
@@ -166,7 +166,7 @@ describe("readiness", () => {
   it("is said as it is when the metrics are asked for", () => {
     const registry = new MetricsRegistry();
     let ready = false;
-    readinessMetric(registry, () => ready);
+    processMetrics(registry, () => ready);
     assert.match(registry.expose(), /^heddle_ready 0$/m);
     ready = true;
     assert.match(registry.expose(), /^heddle_ready 1$/m);

@@ -11,7 +11,7 @@ import { Admin } from "./admin.ts";
 import type { Carrier, TrafficAddresses } from "./carrier.ts";
 import type { ProxyConfig, SocketAddress } from "./config.ts";
 import type { IdentityClient } from "./identity/identity-client.ts";
-import { processMetrics, readinessMetric } from "./metrics.ts";
+import { processMetrics } from "./metrics.ts";
 import { needsPolicy } from "./policy-source.ts";
 import type { TrafficIdentity } from "./traffic.ts";
 
@@ -80,8 +80,7 @@ class Proxy implements RunningProxy {
     this.#given = given;
     this.#clock = clock;
     this.#logger = new Logger({ level: config.logLevel, format: config.logFormat, sink: process.stderr });
-    processMetrics(this.#metrics);
-    readinessMetric(this.#metrics, () => this.#ready);
+    processMetrics(this.#metrics, () => this.#admin?.ready === true);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.shutdownRequested = promise;
     this.#requestShutdown = resolve;
@@ -99,7 +98,7 @@ class Proxy implements RunningProxy {
     this.#admin = await Admin.open({
       address: this.#config.admin,
       expose: () => this.#expose(),
-      isReady: () => this.#ready,
+      isReady: () => this.#accepting && this.#discovered && this.#policyKnown && this.#certified,
       isLive: async () => (await this.#carrier?.isLive()) ?? true,
       logLevel: { get: () => logger.level, set: (level) => this.#setLogLevel(level) },
       onShutdown: this.#requestShutdown,
@@ -111,10 +110,6 @@ class Proxy implements RunningProxy {
 
   async connections(): Promise<number> {
     return (await this.#carrier?.connections()) ?? 0;
-  }
-
-  get #ready(): boolean {
-    return this.#accepting && this.#discovered && this.#policyKnown && this.#certified;
   }
 
   drain(): Promise<void> {

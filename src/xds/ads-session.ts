@@ -82,9 +82,9 @@ export class StreamRecord {
     if (node === undefined) return;
     this.#id = node.id;
     this.#service = node.cluster;
-    this.#metadata = node.metadata ?? {};
     this.#program = node.userAgentName;
     this.#version = node.userAgentVersionType.value ?? "";
+    this.#metadata = node.metadata ?? {};
   }
 
   /**
