@@ -399,8 +399,11 @@ export class WorkerMetrics {
   }
 }
 
-/** What is true of the whole process. */
-/** @param isReady whether it is ready to take traffic, for who asks for the metrics anyway */
+/**
+ * What is true of the whole process.
+ *
+ * @param isReady what `/ready` says, for who asks for the metrics anyway
+ */
 export function processMetrics(registry: MetricsRegistry, isReady: () => boolean): void {
   const gauge = (name: string, help: string): Gauge => registry.gauge({ name, help, labelNames: [] }).labels({});
   const start = gauge("process_start_time_seconds", "Start time of the process since the epoch, in seconds.");
