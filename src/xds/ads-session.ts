@@ -17,7 +17,7 @@ export const RESPONSE_BYTES_SOFT_MAX = 1024 * 1024;
 export const NAME_LENGTH_MAX = 1_000;
 
 /** Responses of one type that may wait for an answer; of more, the oldest are not known any more when it comes. */
-export const UNANSWERED_MAX = 16;
+export const UNANSWERED_MAX = 64;
 
 const NACK_MESSAGE_MAX = 2_000;
 const UNSERVED_TYPES_MAX = 16;
