@@ -3,6 +3,7 @@ import * as http from "node:http";
 import type { Socket } from "node:net";
 import { apiTokenProblem } from "../control/api-token.ts";
 import { findToken, type FoundToken, tokenFolder } from "../control/token-file.ts";
+import type { Diagnostic } from "../dialects/diagnostic.ts";
 import type { Workload } from "../model/workload.ts";
 import { Failure, UsageError } from "./errors.ts";
 import { API_TOKEN_VARIABLE, type Io } from "./io.ts";
@@ -156,7 +157,8 @@ export interface IdentityAnswer {
   readonly leafLifetimeSeconds: number;
   /** `retiring`: trusted until the rotation is complete. */
   readonly roots: readonly (CertificateAnswer & { readonly pem: string; readonly retiring: boolean })[];
-  readonly issuer: CertificateAnswer;
+  /** `chain`: PEM, itself and those between it and a root. */
+  readonly issuer: CertificateAnswer & { readonly chain: readonly string[] };
   readonly rotation: {
     readonly phase: "trust" | "renew" | "retire";
     readonly startedAt: string;
@@ -174,6 +176,47 @@ export interface IdentityAnswer {
     readonly issuer: string | null;
     readonly notAfter: string | null;
   }[];
+  /** Why what the files of the authority say now is not in force; "" if it is. */
+  readonly problem: string;
+  /** A restarted control plane goes on with the same authority. */
+  readonly kept: boolean;
+}
+
+/** Where the mesh comes from. */
+export interface SourceRow {
+  readonly name: string;
+  /** "file", "resources", "registry" or "policies". */
+  readonly kind: string;
+  readonly state: "ok" | "bad";
+  /** When what is in force was read, ISO 8601; null: never yet. */
+  readonly loadedAt: string | null;
+  readonly diagnostics: readonly Diagnostic[];
+  /** What is wrong and stands in no one place of a file. */
+  readonly problems?: readonly string[];
+}
+
+/** One xDS stream. The texts are "" where the client did not say. */
+export interface ProxyRow {
+  readonly id: string;
+  /** "heddle" for a sidecar. */
+  readonly program: string;
+  readonly version: string;
+  readonly workload: string;
+  readonly namespace: string;
+  readonly admin: string;
+  /** What it has refused, and accepted no other version of since. */
+  readonly refused: readonly {
+    readonly type: string;
+    readonly name: string;
+    readonly message: string;
+    /** ISO 8601 */
+    readonly at: string;
+  }[];
+  /** null: it has not said. */
+  readonly ready: boolean | null;
+  /** Rounds of a second since it has given its metrics, and why it did not in the last. */
+  readonly unanswered: number;
+  readonly failure: string;
 }
 
 /** What a supervisor tells about one instance that it runs. */
@@ -312,6 +355,14 @@ export class ControlClient {
 
   async identity(): Promise<IdentityAnswer> {
     return (await this.#request("GET", "/api/v1/identity")) as IdentityAnswer;
+  }
+
+  async sources(): Promise<SourceRow[]> {
+    return (await this.#request("GET", "/api/v1/sources")) as SourceRow[];
+  }
+
+  async proxies(): Promise<ProxyRow[]> {
+    return (await this.#request("GET", "/api/v1/proxies")) as ProxyRow[];
   }
 
   /** Begins to change the issuer of certificates, and, unless `what` is "issuer", the root above it. */

@@ -18,6 +18,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/run.ts")).run,
   },
   {
+    name: "check",
+    summary: "Check the control plane, the certificates and the sidecars for problems",
+    load: async () => (await import("./commands/check.ts")).check,
+  },
+  {
     name: "stat",
     summary: "Show success rate, request rate and latency of services or workloads",
     load: async () => (await import("./commands/stat.ts")).stat,

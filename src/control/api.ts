@@ -16,6 +16,7 @@ import { parseRegistration, type Registration } from "./sources/registration.ts"
 import { type Registry, WORKLOADS_MAX } from "./sources/registry.ts";
 import type { SourceStatus } from "./sources/source.ts";
 import type { EdgeQuery, EdgeRow } from "./stat/edges.ts";
+import type { SidecarAnswer } from "./stat/sidecar-answers.ts";
 import type { StatQuery, StatRow } from "./stat/stat-table.ts";
 
 /** Bytes of a request's body. */
@@ -31,7 +32,7 @@ export interface ApiState {
   readonly registry: Registry;
   readonly ready: () => boolean;
   readonly mesh: () => Mesh;
-  readonly nodes: () => readonly NodeStatus[];
+  readonly nodes: () => readonly (NodeStatus & SidecarAnswer)[];
   readonly sources: () => readonly SourceStatus[];
   readonly identity: IdentityApi;
   readonly stat: (query: StatQuery) => readonly StatRow[];

@@ -188,7 +188,7 @@ describe("startControl", () => {
     const sources = (await call(control, "GET", "/api/v1/sources")) as SourceStatus[];
     assert.deepEqual(
       sources.map(({ state }) => state),
-      ["bad", "bad", "ok"],
+      ["bad", "bad", "ok", "ok"],
     );
     assert.deepEqual(await call(control, "GET", "/api/v1/services"), []);
   });

@@ -8,6 +8,7 @@ import { defaultMeshPolicy } from "../dialects/mesh/mesh-file.ts";
 import { linkerdName, parseSpiffeId } from "../model/identity.ts";
 import { systemClock } from "../net/clock.ts";
 import type { Logger } from "../telemetry/log.ts";
+import { VERSION } from "../telemetry/version.ts";
 import { AdsServer } from "../xds/server.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { createApi } from "./api.ts";
@@ -33,9 +34,9 @@ import type { SourceStatus } from "./sources/source.ts";
 import { Scraper } from "./stat/scraper.ts";
 import { edgeRows } from "./stat/edges.ts";
 import { SeriesTable } from "./stat/series-table.ts";
+import { SidecarAnswers } from "./stat/sidecar-answers.ts";
 import { StatTable, type Subject } from "./stat/stat-table.ts";
 import { type TokenFile, writeTokenFile } from "./token-file.ts";
-import { VERSION } from "./version.ts";
 import { listenXds } from "./xds-server.ts";
 
 /** Connections to the API at one time. */
@@ -138,9 +139,11 @@ async function start(
     ...files.map((file) => file.status),
     ...documents.statuses,
     { name: "registrations", kind: "registry", state: "ok", loadedAt, diagnostics: [] },
+    policies.status(loadedAt),
   ];
   const table = new StatTable();
   const series = new SeriesTable();
+  const answers = new SidecarAnswers();
   const metrics = new ControlMetrics(() => {
     const nodes = ads.nodes();
     const { services, endpoints } = publisher.mesh;
@@ -190,7 +193,7 @@ async function start(
     registry,
     ready: () => ready,
     mesh: () => publisher.mesh,
-    nodes: () => ads.nodes(),
+    nodes: () => ads.nodes().map((node) => ({ ...node, ...answers.of(node) })),
     sources,
     identity,
     stat: (query) => table.rows(query, publisher.mesh, clock.now()),
@@ -231,9 +234,14 @@ async function start(
 
   const scraper = new Scraper({
     clock,
-    targets: () => scrapeTargets(ads.nodes(), registry.all()),
+    targets: () => {
+      const targets = scrapeTargets(ads.nodes(), registry.all());
+      answers.keep(targets);
+      return targets;
+    },
     onSample: (target, sample) => {
       metrics.scrapes.inc();
+      answers.answered(target, sample.ready);
       metrics.malformedLines.inc(sample.malformed);
       const ageMs = sample.startedAt === 0 ? undefined : Date.now() - sample.startedAt * 1_000;
       // Whoever has no service serves nobody.
@@ -242,6 +250,7 @@ async function start(
     },
     onFailure: (target, reason) => {
       metrics.scrapeFailures.labels({ reason }).inc();
+      answers.failed(target, reason);
       logger.debug("sidecar gave no metrics", { workload: target.workload, admin: target.admin, reason });
     },
   });

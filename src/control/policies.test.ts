@@ -53,7 +53,11 @@ it("the last policy stays if the next one cannot be made, and the log says why",
   const broken = { ...basis, settings: { ...defaultPolicySettings, clusterNetworks: ["nowhere"] } };
   assert.equal(policies.forOneBuild(broken)(registration("price-1")), undefined);
   const good = policies.forOneBuild(strict)(registration("price-1"));
+  assert.deepEqual(policies.problems, []);
   assert.equal(policies.forOneBuild(broken)(registration("price-1")), good);
+  assert.match(policies.problems.join(), /^default\/price-1: .*nowhere/);
+  assert.equal(policies.forOneBuild(broken)(registration("price-1")), good);
+  assert.equal(policies.problems.length, 1, "it is still so when nothing has changed");
   assert.equal(lines.filter((line) => line.includes("cannot be made") && line.includes("default/price-1")).length, 2);
 });
 

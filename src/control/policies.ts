@@ -12,12 +12,15 @@ import { type Workload, type WorkloadKey, workloadKey } from "../model/workload.
 import { compilePolicy } from "../policy/policy.ts";
 import type { Logger } from "../telemetry/log.ts";
 import type { PolicyBasis } from "./sources/resource-source.ts";
+import type { SourceStatus } from "./sources/source.ts";
 
 interface Kept {
   readonly basis: PolicyBasis;
   readonly target: PolicyTarget;
   /** undefined if there was never one that could be obeyed. */
   readonly policy: InboundPolicy | undefined;
+  /** Why what the basis says is not in force; "" if it is. */
+  readonly problem: string;
 }
 
 export class Policies {
@@ -26,6 +29,18 @@ export class Policies {
 
   constructor(logger: Logger) {
     this.#logger = logger;
+  }
+
+  /** Why policies could not be made: of workloads whose last one stays, or that have none. */
+  get problems(): string[] {
+    return [...this.#kept].flatMap(([key, { problem }]) => (problem === "" ? [] : [`${key}: ${problem}`]));
+  }
+
+  /** @param loadedAt ISO 8601 */
+  status(loadedAt: string): SourceStatus {
+    const { problems } = this;
+    const state = problems.length === 0 ? "ok" : "bad";
+    return { name: "policies", kind: "policies", state, loadedAt, diagnostics: [], problems };
   }
 
   /**
@@ -43,23 +58,24 @@ export class Policies {
       const target = policyTarget(workload);
       const known = before.get(key);
       const same = known !== undefined && known.basis === basis && isDeepStrictEqual(known.target, target);
-      const policy = same ? known.policy : (this.#compile(basis, target) ?? known?.policy);
-      kept.set(key, { basis, target, policy });
-      return policy;
+      const made = same ? known : this.#make(basis, target, known?.policy);
+      kept.set(key, made);
+      return made.policy;
     };
   }
 
-  /** undefined if the sidecar could not obey it, which is logged. */
-  #compile({ resources, settings }: PolicyBasis, target: PolicyTarget): InboundPolicy | undefined {
+  /** @param last what stays if the sidecar could not obey the new one, which is logged */
+  #make(basis: PolicyBasis, target: PolicyTarget, last: InboundPolicy | undefined): Kept {
+    const { resources, settings } = basis;
     try {
       const policy = compileInboundPolicy(resources, target, settings);
       for (const { port } of target.ports) compilePolicy(policy, port);
-      return policy;
+      return { basis, target, policy, problem: "" };
     } catch (error) {
       const { message } = error as Error;
       const workload = workloadKey(target);
       this.#logger.error("the policy of a workload cannot be made; its last one stays", { workload, reason: message });
-      return undefined;
+      return { basis, target, policy: last, problem: message };
     }
   }
 }

@@ -60,6 +60,11 @@ export class Admin {
     return { host: address, port };
   }
 
+  /** What `/ready` says. */
+  get ready(): boolean {
+    return this.#context.isReady();
+  }
+
   close(): void {
     this.#server.close();
     this.#server.closeAllConnections();

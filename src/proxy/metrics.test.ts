@@ -5,8 +5,8 @@ import { describe, it } from "node:test";
 import type { Connection } from "../net/connection.ts";
 import { staleSeries } from "../telemetry/exposition.ts";
 import { SERIES_IDLE_MS } from "../telemetry/lease.ts";
-import { DEFAULT_SERIES_MAX } from "../telemetry/metrics.ts";
-import { ProxyMetrics } from "./metrics.ts";
+import { DEFAULT_SERIES_MAX, MetricsRegistry } from "../telemetry/metrics.ts";
+import { processMetrics, ProxyMetrics } from "./metrics.ts";
 
 interface FakeConnection extends Connection {
   bytesRead: number;
@@ -159,5 +159,16 @@ describe("the series of an endpoint that is gone", () => {
       }
     }
     assert.doesNotMatch(metrics.registry.expose(), /overflow/);
+  });
+});
+
+describe("readiness", () => {
+  it("is said as it is when the metrics are asked for", () => {
+    const registry = new MetricsRegistry();
+    let ready = false;
+    processMetrics(registry, () => ready);
+    assert.match(registry.expose(), /^heddle_ready 0$/m);
+    ready = true;
+    assert.match(registry.expose(), /^heddle_ready 1$/m);
   });
 });

@@ -399,8 +399,12 @@ export class WorkerMetrics {
   }
 }
 
-/** What is true of the whole process. */
-export function processMetrics(registry: MetricsRegistry): void {
+/**
+ * What is true of the whole process.
+ *
+ * @param isReady what `/ready` says, for who asks for the metrics anyway
+ */
+export function processMetrics(registry: MetricsRegistry, isReady: () => boolean): void {
   const gauge = (name: string, help: string): Gauge => registry.gauge({ name, help, labelNames: [] }).labels({});
   const start = gauge("process_start_time_seconds", "Start time of the process since the epoch, in seconds.");
   start.value = Math.round((Date.now() - process.uptime() * 1_000) / 10) / 100;
@@ -408,7 +412,9 @@ export function processMetrics(registry: MetricsRegistry): void {
   const cpu = registry
     .counter({ name: "process_cpu_seconds_total", help: "User and system CPU time in seconds.", labelNames: [] })
     .labels({});
+  const ready = gauge("heddle_ready", "1: the sidecar is ready to take traffic; 0: not yet, or it is draining.");
   registry.collect(() => {
+    ready.value = isReady() ? 1 : 0;
     resident.value = process.memoryUsage.rss();
     const used = process.cpuUsage();
     cpu.value = (used.user + used.system) / 1e6;

@@ -80,7 +80,7 @@ class Proxy implements RunningProxy {
     this.#given = given;
     this.#clock = clock;
     this.#logger = new Logger({ level: config.logLevel, format: config.logFormat, sink: process.stderr });
-    processMetrics(this.#metrics);
+    processMetrics(this.#metrics, () => this.#admin?.ready === true);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.shutdownRequested = promise;
     this.#requestShutdown = resolve;

@@ -2,6 +2,7 @@
 import { DEFAULT_NAMESPACE } from "./authority.ts";
 import type { Node } from "./gen/envoy/config/core/v3/base_pb.ts";
 import type { NodeStatus, Nack } from "./node.ts";
+import { Refusals } from "./refusals.ts";
 import { shortTypeName } from "./resource-types.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Logger } from "../telemetry/log.ts";
@@ -14,6 +15,9 @@ export const RESPONSE_BYTES_SOFT_MAX = 1024 * 1024;
 
 /** Characters of a resource name. The longest that names anything of ours is a third of it. */
 export const NAME_LENGTH_MAX = 1_000;
+
+/** Responses of one type that may wait for an answer; of more, the oldest are not known any more when it comes. */
+export const UNANSWERED_MAX = 64;
 
 const NACK_MESSAGE_MAX = 2_000;
 const UNSERVED_TYPES_MAX = 16;
@@ -53,10 +57,13 @@ export class StreamRecord {
   readonly #unserved = new Set<string>();
   #id = "";
   #service = "";
+  #program = "";
+  #version = "";
   #metadata: Record<string, unknown> = {};
   #acked = 0;
   #nacked = 0;
   #lastNack: Nack | null = null;
+  readonly #refusals = new Refusals();
 
   /** @param now the wall clock */
   constructor(logger: Logger, now: () => Date) {
@@ -75,6 +82,8 @@ export class StreamRecord {
     if (node === undefined) return;
     this.#id = node.id;
     this.#service = node.cluster;
+    this.#program = node.userAgentName;
+    this.#version = node.userAgentVersionType.value ?? "";
     this.#metadata = node.metadata ?? {};
   }
 
@@ -98,8 +107,9 @@ export class StreamRecord {
     this.subscriptions++;
   }
 
-  unsubscribed(): void {
+  unsubscribed(typeUrl: string, name: string): void {
     this.subscriptions--;
+    this.#refusals.settle(typeUrl, [name]);
   }
 
   /** A request for a type that we have none of gets no answer, so that clients of other versions can live with us. */
@@ -112,8 +122,10 @@ export class StreamRecord {
     });
   }
 
-  acked(): void {
+  /** @param names what the accepted response was about; undefined: it was all that there is of the type */
+  acked(typeUrl: string, names: readonly string[] | undefined): void {
     this.#acked++;
+    this.#refusals.settle(typeUrl, names);
   }
 
   /** @param names the resources of the response that was refused */
@@ -128,6 +140,7 @@ export class StreamRecord {
       at: this.#now(),
     };
     this.#lastNack = nack;
+    this.#refusals.refuse(typeUrl, names, message, nack.at);
     this.#logger.warn("an xDS client refused a resource", {
       node: this.#id,
       type: nack.type,
@@ -139,6 +152,8 @@ export class StreamRecord {
   status(): NodeStatus {
     return {
       id: this.#id,
+      program: this.#program,
+      version: this.#version,
       workload: this.#text("workload"),
       namespace: this.#text("namespace"),
       service: this.#text("service") || this.#service,
@@ -148,6 +163,7 @@ export class StreamRecord {
       acked: this.#acked,
       nacked: this.#nacked,
       lastNack: this.#lastNack,
+      refused: this.#refusals.all,
     };
   }
 

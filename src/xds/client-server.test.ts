@@ -7,6 +7,7 @@ import { until } from "../../test/support/until.ts";
 import type { Endpoint } from "../model/endpoint.ts";
 import { emptyMesh, type Mesh, type ServiceView } from "../model/mesh.ts";
 import { systemClock } from "../net/clock.ts";
+import { VERSION } from "../telemetry/version.ts";
 import { XdsClient } from "./client.ts";
 import { memoryLogger, serveMesh, type ServedMesh } from "./testing/served-mesh.ts";
 
@@ -105,7 +106,9 @@ describe("XdsClient and AdsServer over HTTP/2", () => {
     const { connectedSince, acked, ...rest } = status;
     assert.ok(Date.now() - connectedSince.getTime() < 60_000);
     assert.ok(acked >= 6, `${acked}`);
-    assert.deepEqual(rest, { id: "caller-1.shop", ...node, subscriptions: 2, nacked: 0, lastNack: null });
+    const program = { program: "heddle", version: VERSION };
+    const answers = { nacked: 0, lastNack: null, refused: [] };
+    assert.deepEqual(rest, { id: "caller-1.shop", ...program, ...node, subscriptions: 2, ...answers });
 
     client.close();
     assert.deepEqual(changes, [true, false]);

@@ -5,6 +5,7 @@ import type { InboundPolicy } from "../model/inbound-policy.ts";
 import { workloadKey } from "../model/workload.ts";
 import type { Clock, Timer } from "../net/clock.ts";
 import type { Logger } from "../telemetry/log.ts";
+import { VERSION } from "../telemetry/version.ts";
 import type { ClientStream, ClientTransport } from "./client-transport.ts";
 import { decodeInboundPolicy } from "./decode-policy.ts";
 import { decodeCluster, decodeEndpoints, decodeListener, decodeRoutes } from "./decode.ts";
@@ -216,6 +217,7 @@ export class XdsClient implements Discovery {
         id: `${this.#node.workload}.${this.#node.namespace}`,
         cluster: this.#node.service,
         userAgentName: "heddle",
+        userAgentVersionType: { case: "userAgentVersion", value: VERSION },
         metadata: { ...this.#node },
       },
     };

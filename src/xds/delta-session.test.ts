@@ -4,7 +4,14 @@ import { describe, it } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 
 import { emptyMesh, type Mesh } from "../model/mesh.ts";
-import { AdsError, NAME_LENGTH_MAX, RESPONSE_BYTES_SOFT_MAX, StreamRecord, SUBSCRIPTIONS_MAX } from "./ads-session.ts";
+import {
+  AdsError,
+  NAME_LENGTH_MAX,
+  RESPONSE_BYTES_SOFT_MAX,
+  StreamRecord,
+  SUBSCRIPTIONS_MAX,
+  UNANSWERED_MAX,
+} from "./ads-session.ts";
 import { decodeEndpoints } from "./decode.ts";
 import { DeltaSession } from "./delta-session.ts";
 import {
@@ -76,6 +83,15 @@ function version(mesh: Mesh): string {
 function withCode(code: AdsError["code"]): (error: unknown) => boolean {
   return (error) => error instanceof AdsError && error.code === code;
 }
+
+const refuse = (peer: Peer, nonce: string, name: string): DeltaDiscoveryResponse[] =>
+  peer.ask({
+    typeUrl: ENDPOINTS,
+    responseNonce: nonce,
+    errorDetail: { code: 3, message: `ClusterLoadAssignment "${name}": bad` },
+  });
+const refused = (peer: Peer): string[] =>
+  peer.session.record.status().refused.map(({ type, name, message }) => `${type} ${name}: ${message}`);
 
 describe("DeltaSession", () => {
   it("gives what is asked for by name, and says what does not exist", () => {
@@ -174,6 +190,50 @@ describe("DeltaSession", () => {
     const nack = { code: 3, message: "no" };
     assert.deepEqual(peer.ask({ typeUrl: ENDPOINTS, responseNonce: response?.nonce ?? "", errorDetail: nack }), []);
     assert.deepEqual(shown(peer.setMesh(world({ price: ["10.0.0.2"] }))), [`ClusterLoadAssignment +${P}`]);
+  });
+
+  describe("what a client goes without", () => {
+    it("is what it has refused, until it accepts another version", () => {
+      const peer = new Peer(world({ price: ["10.0.0.1"], product: ["10.0.0.2"] }));
+      const [first] = peer.subscribe(ENDPOINTS, P, Q);
+      refuse(peer, first?.nonce ?? "", P);
+      assert.deepEqual(refused(peer), [`ClusterLoadAssignment ${P}: bad`]);
+      const [other] = peer.setMesh(world({ price: ["10.0.0.1"], product: ["10.0.0.3"] }));
+      peer.ask({ typeUrl: ENDPOINTS, responseNonce: other?.nonce ?? "" });
+      assert.deepEqual(refused(peer), [`ClusterLoadAssignment ${P}: bad`], "another resource was accepted");
+      const [better] = peer.setMesh(world({ price: ["10.0.0.9"], product: ["10.0.0.3"] }));
+      peer.ask({ typeUrl: ENDPOINTS, responseNonce: better?.nonce ?? "" });
+      assert.deepEqual(refused(peer), []);
+    });
+
+    it("ends when it is gone, and when nobody wants it any more", () => {
+      const peer = new Peer(world({ price: ["10.0.0.1"], product: ["10.0.0.2"] }));
+      const [first] = peer.subscribe(ENDPOINTS, P);
+      refuse(peer, first?.nonce ?? "", P);
+      const [second] = peer.subscribe(ENDPOINTS, Q);
+      refuse(peer, second?.nonce ?? "", Q);
+      assert.equal(refused(peer).length, 2);
+      peer.ask({ typeUrl: ENDPOINTS, resourceNamesUnsubscribe: [P] });
+      assert.deepEqual(refused(peer), [`ClusterLoadAssignment ${Q}: bad`]);
+      const [gone] = peer.setMesh(emptyMesh);
+      peer.ask({ typeUrl: ENDPOINTS, responseNonce: gone?.nonce ?? "" });
+      assert.deepEqual(refused(peer), []);
+    });
+
+    it("is known of answers that come late, as long as not too many are missing", () => {
+      const peer = new Peer(world({ price: ["10.0.0.0"] }));
+      const [first] = peer.subscribe(ENDPOINTS, P);
+      let last = "";
+      for (let i = 1; i <= UNANSWERED_MAX; i++) {
+        last = peer.setMesh(world({ price: [`10.0.0.${i}`] }))[0]?.nonce ?? "";
+      }
+      refuse(peer, first?.nonce ?? "", P);
+      assert.deepEqual(refused(peer), [], "it is forgotten what that response was about");
+      refuse(peer, `${Number(first?.nonce) + 1}`, P);
+      assert.deepEqual(refused(peer), [`ClusterLoadAssignment ${P}: bad`]);
+      peer.ask({ typeUrl: ENDPOINTS, responseNonce: last });
+      assert.deepEqual(refused(peer), []);
+    });
   });
 
   describe("after a reconnect", () => {

@@ -6,7 +6,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 
-import { type AdsSession, RESPONSE_BYTES_SOFT_MAX, type StreamRecord } from "./ads-session.ts";
+import { type AdsSession, RESPONSE_BYTES_SOFT_MAX, type StreamRecord, UNANSWERED_MAX } from "./ads-session.ts";
 import {
   type DeltaDiscoveryRequest,
   type DeltaDiscoveryResponse,
@@ -49,9 +49,8 @@ class TypeState {
   readonly sent = new Map<string, string>();
   /** The first request of a type is answered even if there is nothing to say: the client may be waiting for it. */
   owed = true;
-  nonce = "";
-  /** What the response with that nonce was about. */
-  responseNames: string[] = [];
+  /** What the responses that are not answered yet were about, by their nonces, the oldest first. */
+  readonly unanswered = new Map<string, { readonly names: readonly string[]; readonly removed: readonly string[] }>();
 }
 
 /** What one phase found that the client lacks. */
@@ -93,7 +92,7 @@ export class DeltaSession implements AdsSession<DeltaDiscoveryRequest, DeltaDisc
     // Legacy wildcard: only for these two types, and only in the first request.
     if (first && subscribe.length === 0 && (type === LISTENER || type === CLUSTER)) state.wildcard = true;
     for (const name of subscribe) this.#subscribe(state, name);
-    for (const name of unsubscribe) this.#unsubscribe(state, name);
+    for (const name of unsubscribe) this.#unsubscribe(type, state, name);
     if (first) {
       for (const [name, version] of Object.entries(request.initialResourceVersions)) {
         if (state.wildcard || state.names.has(name)) state.sent.set(name, version);
@@ -121,8 +120,10 @@ export class DeltaSession implements AdsSession<DeltaDiscoveryRequest, DeltaDisc
 
   #noteAnswer(state: TypeState, { typeUrl, responseNonce, errorDetail }: DeltaDiscoveryRequest): void {
     if (responseNonce === "") return;
-    if (errorDetail === undefined) this.record.acked();
-    else this.record.nacked(typeUrl, responseNonce === state.nonce ? state.responseNames : [], errorDetail.message);
+    const { names, removed } = state.unanswered.get(responseNonce) ?? { names: [], removed: [] };
+    state.unanswered.delete(responseNonce);
+    if (errorDetail === undefined) this.record.acked(typeUrl, [...names, ...removed]);
+    else this.record.nacked(typeUrl, names, errorDetail.message);
   }
 
   #subscribe(state: TypeState, name: string): void {
@@ -137,7 +138,7 @@ export class DeltaSession implements AdsSession<DeltaDiscoveryRequest, DeltaDisc
     state.names.add(name);
   }
 
-  #unsubscribe(state: TypeState, name: string): void {
+  #unsubscribe(type: ResourceType, state: TypeState, name: string): void {
     if (name === "*") {
       state.wildcard = false;
       for (const known of state.sent.keys()) {
@@ -146,7 +147,7 @@ export class DeltaSession implements AdsSession<DeltaDiscoveryRequest, DeltaDisc
       return;
     }
     if (!state.names.delete(name)) return;
-    this.record.unsubscribed();
+    this.record.unsubscribed(type, name);
     // Under a wildcard this has it sent again, as the protocol demands.
     state.sent.delete(name);
   }
@@ -200,11 +201,13 @@ export class DeltaSession implements AdsSession<DeltaDiscoveryRequest, DeltaDisc
 
   #response(type: ResourceType, state: TypeState, changes: Changes): DeltaDiscoveryResponse {
     state.owed = false;
-    state.nonce = String(++this.#lastNonce);
-    state.responseNames = changes.resources.map(({ name }) => name);
+    const nonce = String(++this.#lastNonce);
+    state.unanswered.set(nonce, { names: changes.resources.map(({ name }) => name), removed: changes.removed });
+    const [oldest] = state.unanswered.keys();
+    if (state.unanswered.size > UNANSWERED_MAX && oldest !== undefined) state.unanswered.delete(oldest);
     return create(DeltaDiscoveryResponseSchema, {
       typeUrl: type,
-      nonce: state.nonce,
+      nonce,
       resources: changes.resources.map(({ name, version, body }) => ({ name, version, resource: body })),
       removedResources: changes.removed,
       controlPlane: { identifier: this.#controlPlane },

@@ -28,6 +28,9 @@ export interface Nack {
 export interface NodeStatus extends XdsNode {
   /** As the client gave it: "price-1.default" for a sidecar of ours. */
   readonly id: string;
+  /** What it is and of which version: "heddle" for a sidecar of ours. */
+  readonly program: string;
+  readonly version: string;
   /** Wall-clock time. */
   readonly connectedSince: Date;
   /** Names it is subscribed to, over all types. */
@@ -36,4 +39,6 @@ export interface NodeStatus extends XdsNode {
   readonly acked: number;
   readonly nacked: number;
   readonly lastNack: Nack | null;
+  /** What it has refused and accepted no other version of since, at most 100. */
+  readonly refused: readonly Nack[];
 }

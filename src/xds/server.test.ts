@@ -89,7 +89,12 @@ describe("AdsServer", () => {
     const { server, call } = setup();
     const stream = call();
     stream.send({
-      node: { id: "a.default", metadata: { workload: "a", admin: "127.0.0.1:1" } },
+      node: {
+        id: "a.default",
+        metadata: { workload: "a", admin: "127.0.0.1:1" },
+        userAgentName: "envoy",
+        userAgentVersionType: { case: "userAgentVersion", value: "1.30.1" },
+      },
       typeUrl: ENDPOINTS,
       resourceNamesSubscribe: [P],
     });
@@ -101,6 +106,8 @@ describe("AdsServer", () => {
     assert.deepEqual(server.nodes(), [
       {
         id: "a.default",
+        program: "envoy",
+        version: "1.30.1",
         workload: "a",
         namespace: "",
         service: "",
@@ -110,6 +117,7 @@ describe("AdsServer", () => {
         acked: 0,
         nacked: 0,
         lastNack: null,
+        refused: [],
       },
     ]);
     stream.end();

@@ -161,6 +161,20 @@ describe("SotwSession", () => {
     });
   });
 
+  it("knows what a client goes without, until it accepts another version", () => {
+    const peer = new Peer(world({ price: [], product: [] }));
+    const request = { typeUrl: CLUSTER, resourceNames: [P, Q] };
+    const refused = (): string[] =>
+      peer.session.record.status().refused.map(({ name, message }) => `${name} ${message}`);
+    peer.session.handle(create(DiscoveryRequestSchema, request));
+    const nonce = peer.session.next()?.nonce ?? "";
+    const errorDetail = { code: 3, message: `"${Q}" is no good` };
+    peer.session.handle(create(DiscoveryRequestSchema, { ...request, responseNonce: nonce, errorDetail }));
+    assert.deepEqual(refused(), [`${Q} "${Q}" is no good`]);
+    peer.session.handle(create(DiscoveryRequestSchema, { ...request, resourceNames: [P], responseNonce: nonce }));
+    assert.deepEqual(refused(), []);
+  });
+
   it("makes before it breaks", () => {
     const peer = new Peer(world({ price: [] }));
     peer.subscribe(LISTENER, "*");

@@ -100,8 +100,7 @@ export class SotwSession implements AdsSession<DiscoveryRequest, DiscoveryRespon
     for (const phase of PHASES) {
       const state = this.#types.get(phase.type);
       if (state === undefined || !this.#dirty.delete(phase)) continue;
-      const whole = phase.type === LISTENER || phase.type === CLUSTER;
-      const resources = whole ? this.#wholeSet(phase, state) : this.#changed(phase, state);
+      const resources = isWhole(phase.type) ? this.#wholeSet(phase, state) : this.#changed(phase, state);
       if (resources !== undefined) return this.#response(phase.type, state, resources);
     }
     return undefined;
@@ -110,7 +109,7 @@ export class SotwSession implements AdsSession<DiscoveryRequest, DiscoveryRespon
   #noteAnswer(state: TypeState, { typeUrl, errorDetail }: DiscoveryRequest): void {
     if (!state.unanswered) return;
     state.unanswered = false;
-    if (errorDetail === undefined) this.record.acked();
+    if (errorDetail === undefined) this.record.acked(typeUrl, isWhole(typeUrl) ? undefined : state.responseNames);
     else this.record.nacked(typeUrl, state.responseNames, errorDetail.message);
   }
 
@@ -128,7 +127,7 @@ export class SotwSession implements AdsSession<DiscoveryRequest, DiscoveryRespon
         kept++;
         continue;
       }
-      this.record.unsubscribed();
+      this.record.unsubscribed(type, name);
       if (!state.wildcard) state.sent.delete(name);
     }
     for (const name of names) {
@@ -217,6 +216,11 @@ export class SotwSession implements AdsSession<DiscoveryRequest, DiscoveryRespon
       controlPlane: { identifier: this.#controlPlane },
     });
   }
+}
+
+/** Of these types every response has all that the client is to have. */
+function isWhole(typeUrl: string): boolean {
+  return typeUrl === LISTENER || typeUrl === CLUSTER;
 }
 
 /** What is sent in place of a resource that does not exist; undefined where a client need not be told. */

@@ -77,11 +77,20 @@ export function rotationLine({ rotation }: IdentityAnswer): string {
   return `${PHASES[phase]}; waiting for ${names.join(", ")}${more}`;
 }
 
-function certificateJson({ fingerprint, subject, notBefore, notAfter }: IdentityAnswer["issuer"]): object {
+function certificateJson({
+  fingerprint,
+  subject,
+  notBefore,
+  notAfter,
+}: Omit<IdentityAnswer["issuer"], "chain">): object {
   return { fingerprint, subject, not_before: notBefore, not_after: notAfter };
 }
 
-function certificateCells(what: string, { fingerprint, notAfter }: IdentityAnswer["issuer"], state: string): string[] {
+function certificateCells(
+  what: string,
+  { fingerprint, notAfter }: Omit<IdentityAnswer["issuer"], "chain">,
+  state: string,
+): string[] {
   return [what, fingerprint.slice(0, SHORT), seconds(notAfter), state];
 }
 

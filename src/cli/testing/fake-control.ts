@@ -220,9 +220,11 @@ export const IDENTITY: IdentityAnswer = {
   source: "embedded",
   leafLifetimeSeconds: 86_400,
   roots: [{ ...certificate, pem: "-----BEGIN CERTIFICATE-----\n", retiring: false }],
-  issuer,
+  issuer: { ...issuer, chain: ["-----BEGIN CERTIFICATE-----\n"] },
   rotation: null,
   proxies: [],
+  problem: "",
+  kept: true,
 };
 
 const newRoot = { ...certificate, fingerprint: certificate.fingerprint.replaceAll("4", "7") };

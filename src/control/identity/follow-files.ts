@@ -35,6 +35,11 @@ export class FollowedFiles {
     this.#wait();
   }
 
+  /** Why what the files say now is not in force; "" if it is. */
+  get failure(): string {
+    return this.#failure;
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#timer?.cancel();

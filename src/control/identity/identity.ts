@@ -62,6 +62,7 @@ export class ControlIdentity {
   readonly #service: CertifyService;
   readonly #embedded: EmbeddedAuthority | undefined;
   readonly #cleanups: (() => void | Promise<void>)[];
+  #followed: FollowedFiles | undefined;
 
   private constructor(options: IdentityOptions, source: Source, embedded: EmbeddedAuthority | undefined) {
     const { clock, now, logger, files, onRefused } = options;
@@ -84,6 +85,7 @@ export class ControlIdentity {
     const first = goal ?? { roots, issuer };
     const onChange = (changed: typeof first): Promise<void> => rotation.start(changed);
     const followed = new FollowedFiles({ files, clock, now, logger, first, onChange });
+    this.#followed = followed;
     this.#cleanups.unshift(() => followed.close());
   }
 
@@ -168,7 +170,10 @@ export class ControlIdentity {
         const leaves = state.goal !== undefined && !state.goal.roots.includes(root);
         return { ...certificateRow(root), pem: root, retiring: leaves };
       }),
-      issuer: certificateRow(state.issuer.certificate),
+      issuer: {
+        ...certificateRow(state.issuer.certificate),
+        chain: [state.issuer.certificate, ...state.issuer.intermediates],
+      },
       rotation: rotation === undefined ? null : { ...rotation, startedAt: new Date(rotation.startedAt).toISOString() },
       proxies: this.#proxies.living().map((proxy) => ({
         namespace: proxy.namespace,
@@ -179,6 +184,8 @@ export class ControlIdentity {
         issuer: proxy.report?.issuer ?? null,
         notAfter: proxy.report === undefined ? null : new Date(proxy.report.notAfter).toISOString(),
       })),
+      problem: this.#followed?.failure ?? "",
+      kept: this.#options.stateDirectory !== undefined,
     };
   }
 
@@ -201,7 +208,8 @@ export interface IdentityStatus {
   readonly leafLifetimeSeconds: number;
   /** `retiring`: trusted until the rotation is complete. */
   readonly roots: readonly (CertificateRow & { readonly pem: string; readonly retiring: boolean })[];
-  readonly issuer: CertificateRow;
+  /** `chain`: PEM, itself and those between it and a root. */
+  readonly issuer: CertificateRow & { readonly chain: readonly string[] };
   readonly rotation: (Omit<RotationStatus, "startedAt"> & { readonly startedAt: string }) | null;
   readonly proxies: readonly {
     readonly namespace: string;
@@ -213,6 +221,10 @@ export interface IdentityStatus {
     readonly issuer: string | null;
     readonly notAfter: string | null;
   }[];
+  /** Why what the files of the authority say now is not in force; "" if it is. */
+  readonly problem: string;
+  /** A restarted control plane goes on with the same authority. */
+  readonly kept: boolean;
 }
 
 function certificateRow(text: string): CertificateRow {

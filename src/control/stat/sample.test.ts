@@ -14,6 +14,7 @@ describe("SampleReader", () => {
   it("sums up the inbound side and nothing else", () => {
     const sample = read(`
 process_start_time_seconds 1700000000.5
+heddle_ready 1
 response_total{direction="inbound",status_code="200",classification="success"} 7
 response_total{direction="inbound",status_code="201",classification="success"} 1
 response_total{direction="inbound",status_code="500",classification="failure"} 2
@@ -30,6 +31,7 @@ tcp_write_bytes_total{direction="inbound" 5
 `);
     assert.equal(sample.malformed, 1);
     assert.equal(sample.startedAt, 1_700_000_000.5);
+    assert.deepEqual([sample.ready, read("heddle_ready 0\n").ready, read("").ready], [true, false, null]);
     assert.equal(sample.openConnections, 3);
     const { success, failure, readBytes, writeBytes } = sample.counters;
     assert.deepEqual(

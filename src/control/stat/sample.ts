@@ -23,6 +23,8 @@ export interface Sample {
   readonly openConnections: number;
   /** Unix seconds; 0 if the sidecar does not say. */
   readonly startedAt: number;
+  /** null if the sidecar does not say. */
+  readonly ready: boolean | null;
   /** Who it calls and whom it has let in. */
   readonly series: ReadonlyMap<string, SeriesSample>;
   /** Lines that could not be understood. */
@@ -36,6 +38,7 @@ const WANTED = new Set([
   "tcp_read_bytes_total",
   "tcp_write_bytes_total",
   "process_start_time_seconds",
+  "heddle_ready",
   ...Object.keys(SERIES_FAMILIES),
 ]);
 
@@ -52,6 +55,7 @@ export class SampleReader {
   #writeBytes = 0;
   #openConnections = 0;
   #startedAt = 0;
+  #ready: boolean | null = null;
 
   push(chunk: string): void {
     this.#parser.push(chunk);
@@ -73,6 +77,7 @@ export class SampleReader {
       },
       openConnections: this.#openConnections,
       startedAt: this.#startedAt,
+      ready: this.#ready,
       series: this.#series.finish(),
       malformed: this.#parser.malformed,
     };
@@ -82,6 +87,10 @@ export class SampleReader {
     if (!Number.isFinite(value) || value < 0) return;
     if (name === "process_start_time_seconds") {
       this.#startedAt = value;
+      return;
+    }
+    if (name === "heddle_ready") {
+      this.#ready = value === 1;
       return;
     }
     if (isSeriesName(name)) this.#series.add(name, labels, value);

@@ -43,6 +43,7 @@ function sample(success: number, failure = 0, slow = 0): Sample {
   const latency = LATENCY_BOUNDS_MS.map((bound) => (bound <= 5_000 ? total - slow : total));
   return {
     startedAt: 0,
+    ready: null,
     openConnections: 2,
     malformed: 0,
     series: new Map(),

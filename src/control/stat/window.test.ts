@@ -10,6 +10,7 @@ function sample(success: number, startedAt = 1_000): Sample {
   const latency = LATENCY_BOUNDS_MS.map(() => success);
   return {
     startedAt,
+    ready: null,
     openConnections: 1,
     malformed: 0,
     series: new Map(),
