@@ -21,7 +21,7 @@ import { identityMetrics, refusalCounter } from "./identity/metrics.ts";
 import { closeServer, ControlStartError, listen } from "./listen.ts";
 import { buildMesh } from "./mesh-builder.ts";
 import { MeshPublisher } from "./mesh-publisher.ts";
-import { ControlMetrics } from "./metrics.ts";
+import { ControlMetrics, xdsRefusalCounter } from "./metrics.ts";
 import { Policies, policySettings } from "./policies.ts";
 import { scrapeTargets } from "./scrape-targets.ts";
 import { FileSource } from "./sources/file-source.ts";
@@ -46,6 +46,8 @@ export { ControlStartError };
 export interface ControlOptions {
   readonly api: Address;
   readonly xds: Address;
+  /** Whoever reaches `xds` is served in plain, and asked nothing. Without it that holds of this host only. */
+  readonly insecureXds?: boolean;
   /** Absolute paths of mesh.yaml files to follow. Where they contradict each other the earlier one holds. */
   readonly files: readonly string[];
   /** Where registrations and the certificate authority are kept; undefined: they are not. */
@@ -97,7 +99,7 @@ async function start(
 
   const policies = new Policies(logger);
   const documents = new ResourceSource({ clock, logger, onChange: () => publisher.changed() });
-  const ads = new AdsServer({ logger, version: VERSION });
+  const ads = new AdsServer({ logger, version: VERSION, onForeign: () => xdsRefused("namespace") });
   const publisher = new MeshPublisher({
     clock,
     logger,
@@ -171,6 +173,7 @@ async function start(
   for (const file of files) await file.start();
   requestDocuments(documents, files, settings.trustDomain);
   await documents.start();
+  const xdsRefused = xdsRefusalCounter(metrics.registry);
   const identity = await openIdentity(options, settings, refusalCounter(metrics.registry));
   identityMetrics(metrics.registry, identity, Date.now);
   cleanups.push(() => identity.close());
@@ -214,7 +217,19 @@ async function start(
     ads.register(router);
     identity.register(router);
   };
-  const xds = await listenXds({ address: options.xds, clock, routes });
+  const credentials = await identity.serverCertificate();
+  cleanups.push(() => credentials.close());
+  const xds = await listenXds({
+    address: options.xds,
+    insecure: options.insecureXds ?? false,
+    credentials,
+    trustDomain: settings.trustDomain,
+    clock,
+    now: Date.now,
+    logger,
+    onRefused: xdsRefused,
+    routes,
+  });
   xdsAddress = formatAddress(xds.address);
   cleanups.push(
     () => xds.close(),

@@ -4,8 +4,10 @@ import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { afterEach, describe, it } from "node:test";
 
+import { TestCredentials } from "../../test/support/identity.ts";
 import { until } from "../../test/support/until.ts";
 import { VirtualClock } from "../net/virtual-clock.ts";
+import { recordingLogger } from "./testing/logger.ts";
 import { listenXds, PING_INTERVAL_MS, PING_TIMEOUT_MS, XDS_STREAMS_MAX } from "./xds-server.ts";
 
 const cleanups: (() => void | Promise<void>)[] = [];
@@ -15,7 +17,17 @@ afterEach(async () => {
 
 async function start() {
   const clock = new VirtualClock();
-  const listener = await listenXds({ address: { host: "127.0.0.1", port: 0 }, clock, routes: () => {} });
+  const listener = await listenXds({
+    address: { host: "127.0.0.1", port: 0 },
+    insecure: false,
+    credentials: new TestCredentials(undefined),
+    trustDomain: "cluster.local",
+    clock,
+    now: Date.now,
+    logger: recordingLogger().logger,
+    onRefused: () => {},
+    routes: () => {},
+  });
   cleanups.push(() => listener.close());
   return { clock, listener };
 }

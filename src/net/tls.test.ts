@@ -21,8 +21,10 @@ const SECRET = Buffer.alloc(32, 7);
 const NOTHING = Buffer.alloc(0);
 
 const ca = await makeTestCa();
-const server = new TlsContext(await ca.credentials(PRICE), SECRET);
-const client = new TlsContext(await ca.credentials(CART), SECRET);
+const serverCredentials = await ca.credentials(PRICE);
+const clientCredentials = await ca.credentials(CART);
+const server = new TlsContext(serverCredentials, SECRET);
+const client = new TlsContext(clientCredentials, SECRET);
 const servers: net.Server[] = [];
 after(() => servers.forEach((one) => one.close()));
 
@@ -344,7 +346,7 @@ describe("TLS between two connections", () => {
       { context: server, clock: systemClock, protocols: ["h2", "http/1.1"], first: NOTHING },
       (error, resumed) => done.resolve({ error, resumed }),
     );
-    const { key, chain, anchors } = client.credentials;
+    const { key, chain, anchors } = clientCredentials;
     near.destroy();
     assert.equal((await done.promise).error?.reason, "closed");
     const listener = net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
@@ -449,7 +451,7 @@ describe("a TLS handshake", () => {
     first.near.destroy();
     const session = sessions.at(-1);
     assert.equal(session?.context, client);
-    const sameKeys = new TlsContext(server.credentials, SECRET);
+    const sameKeys = new TlsContext(serverCredentials, SECRET);
     for (const context of [server, sameKeys]) {
       const { nearOutcome, farOutcome, near, far } = await handshake({ session, server: context });
       assert.deepEqual(
@@ -464,7 +466,7 @@ describe("a TLS handshake", () => {
     }
     for (const context of [
       new TlsContext(await ca.credentials(PRICE), SECRET),
-      new TlsContext(server.credentials, Buffer.alloc(32, 8)),
+      new TlsContext(serverCredentials, Buffer.alloc(32, 8)),
     ]) {
       const { nearOutcome, near } = await handshake({ session, server: context });
       assert.deepEqual(nearOutcome, { error: undefined, resumed: false });

@@ -4,6 +4,7 @@ import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/p
 import { ControlIdentity, type IdentityOptions } from "../../src/control/identity/identity.ts";
 import { listenXds } from "../../src/control/xds-server.ts";
 import { systemClock } from "../../src/net/clock.ts";
+import type { CredentialSource } from "../../src/net/credentials.ts";
 import { VirtualClock } from "../../src/net/virtual-clock.ts";
 import { IdentityClient } from "../../src/proxy/identity/identity-client.ts";
 import { Logger } from "../../src/telemetry/log.ts";
@@ -14,6 +15,7 @@ import {
   CertifyResponseSchema,
 } from "../../src/xds/gen/heddle/identity/v1/identity_pb.ts";
 import { Http2Transport } from "../../src/xds/http2-transport.ts";
+import { decodeJoinToken, joinProof } from "../../src/xds/join-token.ts";
 import { until } from "./until.ts";
 
 const ANY = { host: "127.0.0.1", port: 0 };
@@ -23,10 +25,17 @@ export interface TestAuthority {
   /** Its own time; the wall clock goes with it. */
   readonly clock: VirtualClock;
   readonly address: { readonly host: string; readonly port: number };
+  /** What its xDS port proves itself with. */
+  readonly credentials: CredentialSource;
   readonly refusals: string[];
+  /** Connections and streams of the xDS port. */
+  readonly xdsRefusals: string[];
   readonly log: string[];
   now(): number;
+  /** What is sent as a proof. */
   token(workload: string, over?: { namespace?: string; serviceAccount?: string }): string;
+  /** What a sidecar is given. */
+  joinToken(workload: string, over?: { namespace?: string; serviceAccount?: string }): string;
   /** A sidecar's client, with a token of its own. */
   client(workload: string, over?: Partial<ClientOptions>): TestClient;
   close(): Promise<void>;
@@ -69,22 +78,38 @@ export async function startAuthority(over: Partial<IdentityOptions> = {}): Promi
     ...over,
   });
   const routes = identity.register.bind(identity);
-  const listener = await listenXds({ address: ANY, clock: systemClock, routes });
+  const credentials = await identity.serverCertificate();
+  const xdsRefusals: string[] = [];
+  const listener = await listenXds({
+    address: ANY,
+    insecure: false,
+    credentials,
+    trustDomain: "cluster.local",
+    clock: systemClock,
+    now,
+    logger: logger(log),
+    onRefused: (reason) => xdsRefusals.push(reason),
+    routes,
+  });
   const clients: IdentityClient[] = [];
 
-  const token: TestAuthority["token"] = (workload, { namespace = "shop", serviceAccount = "price" } = {}) => {
+  const joinToken: TestAuthority["token"] = (workload, { namespace = "shop", serviceAccount = "price" } = {}) => {
     const made = identity.joinToken({ namespace, serviceAccount, workload });
     if (typeof made === "string") throw new Error(made);
     return made.token;
   };
+  const token: TestAuthority["token"] = (...of) => joinProof(decodeJoinToken(joinToken(...of)));
   return {
     identity,
     clock,
     address: listener.address,
+    credentials,
     refusals,
+    xdsRefusals,
     log,
     now,
     token,
+    joinToken,
     client: (workload, options = {}) => {
       const {
         serviceAccount = "price",
@@ -112,6 +137,7 @@ export async function startAuthority(over: Partial<IdentityOptions> = {}): Promi
     },
     close: async () => {
       for (const client of clients) client.close();
+      credentials.close();
       await identity.close();
       await listener.close();
     },

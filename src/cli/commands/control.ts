@@ -26,7 +26,16 @@ export const control = defineCommand({
       type: "boolean",
       help: "Allow --api on an address that other hosts reach: whoever does can change the mesh",
     },
-    xds: { type: "string", value: "IP:PORT", default: DEFAULT_XDS, help: "Listener for xDS (gRPC), for sidecars" },
+    xds: {
+      type: "string",
+      value: "IP:PORT",
+      default: DEFAULT_XDS,
+      help: "Listener for xDS (gRPC), for sidecars; those of other hosts come in TLS and prove who they are",
+    },
+    "insecure-xds": {
+      type: "boolean",
+      help: "Serve other hosts at --xds in plain, too: whoever reaches it can read the mesh; for gRPC programs and Envoys",
+    },
     file: {
       type: "string",
       short: "f",
@@ -79,6 +88,10 @@ export const control = defineCommand({
       does: "One whose certificates are signed by an issuer of yours",
       line: "heddle control --identity-roots roots.pem --identity-issuer-cert issuer.pem --identity-issuer-key issuer.key",
     },
+    {
+      does: "One for sidecars on other machines; people still use it on this one only",
+      line: "heddle control --xds 0.0.0.0:4181 --state-dir .heddle",
+    },
     { does: "One that survives a restart and watches a file", line: "heddle control -f mesh.yaml --state-dir .heddle" },
   ],
   async run({ flags, io }) {
@@ -88,6 +101,7 @@ export const control = defineCommand({
     const running = await startControl({
       api: parsePrivateAddress("--api", flags.api, flags["insecure-api"]),
       xds: parseAddress("--xds", flags.xds),
+      insecureXds: flags["insecure-xds"] ?? false,
       files: flags.file.map((file) => resolvePath(io.directory, file)),
       stateDirectory: stateDirectory === undefined ? undefined : resolvePath(io.directory, stateDirectory),
       identity,
