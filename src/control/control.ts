@@ -21,7 +21,7 @@ import { identityMetrics, refusalCounter } from "./identity/metrics.ts";
 import { closeServer, ControlStartError, listen } from "./listen.ts";
 import { buildMesh } from "./mesh-builder.ts";
 import { MeshPublisher } from "./mesh-publisher.ts";
-import { ControlMetrics, xdsRefusalCounter } from "./metrics.ts";
+import { ControlMetrics } from "./metrics.ts";
 import { Policies, policySettings } from "./policies.ts";
 import { scrapeTargets } from "./scrape-targets.ts";
 import { FileSource } from "./sources/file-source.ts";
@@ -34,6 +34,7 @@ import { edgeRows } from "./stat/edges.ts";
 import { SeriesTable } from "./stat/series-table.ts";
 import { StatTable, type Subject } from "./stat/stat-table.ts";
 import { VERSION } from "./version.ts";
+import { xdsRefusals } from "./xds-refusals.ts";
 import { listenXds } from "./xds-server.ts";
 
 /** Connections to the API at one time. */
@@ -99,7 +100,7 @@ async function start(
 
   const policies = new Policies(logger);
   const documents = new ResourceSource({ clock, logger, onChange: () => publisher.changed() });
-  const ads = new AdsServer({ logger, version: VERSION, onForeign: () => xdsRefused("namespace") });
+  const ads = new AdsServer({ logger, version: VERSION, onForeign: (detail, who) => onRefused("namespace", detail, who) });
   const publisher = new MeshPublisher({
     clock,
     logger,
@@ -173,7 +174,7 @@ async function start(
   for (const file of files) await file.start();
   requestDocuments(documents, files, settings.trustDomain);
   await documents.start();
-  const xdsRefused = xdsRefusalCounter(metrics.registry);
+  const onRefused = xdsRefusals(metrics.registry, clock, logger);
   const identity = await openIdentity(options, settings, refusalCounter(metrics.registry));
   identityMetrics(metrics.registry, identity, Date.now);
   cleanups.push(() => identity.close());
@@ -227,7 +228,7 @@ async function start(
     clock,
     now: Date.now,
     logger,
-    onRefused: xdsRefused,
+    onRefused,
     routes,
   });
   xdsAddress = formatAddress(xds.address);

@@ -1,6 +1,5 @@
 /** The control plane's own metrics. */
 import { type Counter, type Family, MetricsRegistry } from "../telemetry/metrics.ts";
-import type { XdsRefusal } from "./xds-server.ts";
 
 /** What is read off where its truth is, at each scrape. */
 export interface ControlGauges {
@@ -86,14 +85,4 @@ export class ControlMetrics {
       memory.value = process.memoryUsage.rss();
     });
   }
-}
-
-/** @returns what counts a refusal at the xDS port */
-export function xdsRefusalCounter(registry: MetricsRegistry): (reason: XdsRefusal) => void {
-  const refused = registry.counter({
-    name: "heddle_control_xds_refused_total",
-    help: "Connections and streams at the xDS port that were refused.",
-    labelNames: ["reason"],
-  });
-  return (reason) => refused.labels({ reason }).inc();
 }

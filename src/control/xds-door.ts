@@ -5,7 +5,6 @@
  *   accepted ──first octet──▶ plain ───────────────────▶ inside
  *                       └───▶ shaking hands ──secure──▶ inside         too slow, or not to be let in: closed
  */
-import type { X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
 import tls from "node:tls";
 
@@ -17,37 +16,24 @@ import { isLoopback } from "../net/loopback.ts";
 import { spiffeUri } from "../net/spiffe-uri.ts";
 import { TlsContext } from "../net/tls.ts";
 import type { Logger } from "../telemetry/log.ts";
+import type { OnRefused, XdsRefusal } from "./xds-refusals.ts";
 
 /** Milliseconds in which a connection must be inside. */
 export const ENTRY_TIMEOUT_MS = 10_000;
 /** Connections that are not inside yet; one more, and the oldest of them is closed. */
 export const ENTERING_MAX = 1_000;
-/** Milliseconds between two log lines about who was not let in. */
-export const REFUSAL_LOG_EVERY_MS = 10_000;
-
 /** The first octet of a ClientHello (RFC 8446 §5.1: a record of the type handshake). */
 const HANDSHAKE = 0x16;
 const PROTOCOLS = ["h2"];
-
-export type EntryRefusal =
-  /** It speaks no TLS, and comes from another host. */
-  | "plaintext"
-  | "handshake"
-  /** It took too long. */
-  | "silent"
-  /** Too many were about to come in. */
-  | "full";
 
 /** Who is at the other end of a connection. */
 export type Caller =
   /** Somebody on this host, or nobody wants to know. */
   | { readonly kind: "plain" }
   /** A workload of this mesh: its certificate is good, until `notAfter` (milliseconds since the epoch). */
-  | { readonly kind: "workload"; readonly identity: WorkloadIdentity; readonly notAfter: number }
+  | { readonly kind: "workload"; readonly identity: WorkloadIdentity; readonly notAfter: number; readonly peer: string }
   /** Anybody else. */
-  | { readonly kind: "stranger"; readonly reason: StrangerReason; readonly found: string };
-
-export type StrangerReason = "no_certificate" | "bad_certificate" | "trust_domain";
+  | { readonly kind: "stranger"; readonly reason: XdsRefusal; readonly found: string; readonly peer: string };
 
 export interface XdsDoorOptions {
   /** What we prove ourselves with, and whom we believe. */
@@ -57,7 +43,7 @@ export interface XdsDoorOptions {
   readonly insecure: boolean;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly onRefused: (reason: EntryRefusal) => void;
+  readonly onRefused: OnRefused;
   /** Called with each connection that is inside: HTTP/2 is what it speaks. */
   readonly onInside: (socket: Socket) => void;
 }
@@ -69,8 +55,6 @@ export class XdsDoor {
   /** For this process alone: no session is resumed after a change of our certificate or of whom we believe. */
   readonly #ticketSecret = crypto.getRandomValues(new Uint8Array(32));
   #context: tls.SecureContext | undefined;
-  #loggedAt = -Infinity;
-  #unlogged = 0;
 
   constructor(options: XdsDoorOptions) {
     this.#options = options;
@@ -158,25 +142,19 @@ export class XdsDoor {
   }
 
   #callerOf(secured: XdsSocket): Caller {
+    const peer = secured.remoteAddress ?? "";
+    const stranger = (reason: XdsRefusal, found: string): Caller => ({ kind: "stranger", reason, found, peer });
     const certificate = secured.getPeerX509Certificate();
-    if (certificate === undefined) return { kind: "stranger", reason: "no_certificate", found: "no certificate" };
+    if (certificate === undefined) return stranger("no_certificate", "no certificate");
     const wrong = secured.ssl.verifyError();
-    if (wrong !== null && wrong !== undefined) {
-      return { kind: "stranger", reason: "bad_certificate", found: reasonOf(wrong).message };
-    }
-    return this.#named(certificate);
-  }
-
-  #named({ subjectAltName, validToDate }: X509Certificate): Caller {
-    const uri = spiffeUri(subjectAltName);
+    if (wrong !== null && wrong !== undefined) return stranger("bad_certificate", reasonOf(wrong).message);
+    const uri = spiffeUri(certificate.subjectAltName);
     const identity = uri === undefined ? undefined : parseSpiffeId(uri);
-    if (identity === undefined) {
-      return { kind: "stranger", reason: "bad_certificate", found: "a certificate without one SPIFFE id of a workload" };
-    }
+    if (identity === undefined) return stranger("bad_certificate", "one without one SPIFFE id of a workload");
     if (identity.trustDomain !== this.#options.trustDomain) {
-      return { kind: "stranger", reason: "trust_domain", found: `a workload of ${identity.trustDomain}` };
+      return stranger("trust_domain", `one of the trust domain ${identity.trustDomain}`);
     }
-    return { kind: "workload", identity, notAfter: validToDate.getTime() };
+    return { kind: "workload", identity, notAfter: certificate.validToDate.getTime(), peer };
   }
 
   #inside(socket: Socket, inside: Socket): void {
@@ -189,19 +167,11 @@ export class XdsDoor {
     this.#entering.delete(socket);
   }
 
-  #refuse(socket: Socket, reason: EntryRefusal, detail: string): void {
-    const { clock, logger, onRefused } = this.#options;
+  #refuse(socket: Socket, reason: XdsRefusal, detail: string): void {
     const peer = socket.remoteAddress;
     this.#settle(socket);
     socket.destroy();
-    onRefused(reason);
-    if (clock.now() - this.#loggedAt < REFUSAL_LOG_EVERY_MS) {
-      this.#unlogged++;
-      return;
-    }
-    logger.warn("a connection to the xDS port was refused", { peer, reason, detail, others: this.#unlogged });
-    this.#loggedAt = clock.now();
-    this.#unlogged = 0;
+    this.#options.onRefused(reason, detail, peer);
   }
 }
 

@@ -19,7 +19,8 @@ import { callerIdentity } from "../xds/caller.ts";
 import { Identity } from "../xds/gen/heddle/identity/v1/identity_pb.ts";
 import type { Address } from "./address.ts";
 import { closeServer, listen } from "./listen.ts";
-import { type Caller, callerAt, type EntryRefusal, type StrangerReason, XdsDoor } from "./xds-door.ts";
+import { type Caller, callerAt, XdsDoor } from "./xds-door.ts";
+import type { OnRefused } from "./xds-refusals.ts";
 
 /** Connections at one time. */
 export const XDS_CONNECTIONS_MAX = 20_000;
@@ -28,9 +29,8 @@ export const XDS_STREAMS_MAX = 16;
 /** Milliseconds between two pings, and until a silent peer counts as gone: one that vanished never says so. */
 export const PING_INTERVAL_MS = 30_000;
 export const PING_TIMEOUT_MS = 10_000;
-
-/** Why a connection or a stream was refused. */
-export type XdsRefusal = EntryRefusal | StrangerReason | "namespace";
+/** Milliseconds between two looks at whether a connection without a certificate has a stream: if not, it is closed. */
+export const STRANGER_LOOK_EVERY_MS = 10_000;
 
 export interface XdsListenerOptions {
   readonly address: Address;
@@ -43,11 +43,11 @@ export interface XdsListenerOptions {
   /** The wall clock: milliseconds since the epoch. */
   readonly now: () => number;
   readonly logger: Logger;
-  readonly onRefused: (reason: XdsRefusal) => void;
+  readonly onRefused: OnRefused;
   readonly routes: (router: ConnectRouter) => void;
 }
 
-const NOBODY: Caller = { kind: "stranger", reason: "no_certificate", found: "a connection that is over" };
+const NOBODY: Caller = { kind: "stranger", reason: "no_certificate", found: "a connection that is over", peer: "" };
 const caller = createContextKey<Caller>(NOBODY, { description: "the other end of the connection" });
 
 export interface XdsListener {
@@ -72,12 +72,14 @@ export async function listenXds(options: XdsListenerOptions): Promise<XdsListene
   const door = new XdsDoor({ ...options, onInside: (socket) => http2.emit("connection", socket) });
   const server = createServer((socket) => door.enter(socket));
   server.maxConnections = XDS_CONNECTIONS_MAX;
-  const pings = new Map<ServerHttp2Session, () => void>();
+  const endings = new Map<ServerHttp2Session, () => void>();
   http2.on("session", (session) => {
-    pings.set(session, pingRegularly(session, clock));
+    const ends = [pingRegularly(session, clock)];
+    if (callerAt(session.socket).kind === "stranger") ends.push(closeWithoutStreams(session, clock));
+    endings.set(session, () => ends.forEach((end) => end()));
     session.on("close", () => {
-      pings.get(session)?.();
-      pings.delete(session);
+      endings.get(session)?.();
+      endings.delete(session);
     });
     session.on("error", () => session.destroy());
   });
@@ -87,8 +89,8 @@ export async function listenXds(options: XdsListenerOptions): Promise<XdsListene
     close: async () => {
       const closed = closeServer(server);
       door.close();
-      for (const [session, stopPings] of pings) {
-        stopPings();
+      for (const [session, end] of endings) {
+        end();
         session.destroy();
       }
       await closed;
@@ -97,7 +99,7 @@ export async function listenXds(options: XdsListenerOptions): Promise<XdsListene
 }
 
 /** Certificates are given to whoever proves on the stream who it is; anything else is only for who has one. */
-function membersOnly({ now, logger, onRefused }: XdsListenerOptions): Interceptor {
+function membersOnly({ now, onRefused }: XdsListenerOptions): Interceptor {
   return (next) => (request) => {
     const who = request.contextValues.get(caller);
     if (request.service.typeName === Identity.typeName || who.kind === "plain") return next(request);
@@ -107,8 +109,7 @@ function membersOnly({ now, logger, onRefused }: XdsListenerOptions): Intercepto
     }
     const expired = { reason: "bad_certificate", found: "a certificate that has expired meanwhile" } as const;
     const { reason, found } = who.kind === "stranger" ? who : expired;
-    onRefused(reason);
-    logger.debug("a stream at the xDS port was refused", { method: request.method.name, reason, found });
+    onRefused(reason, `${request.method.name}: found ${found}`, who.peer);
     throw new ConnectError(
       `expected a certificate of a workload of this mesh, found ${found}; a sidecar gets one with a join token (heddle identity token)`,
       Code.Unauthenticated,
@@ -128,5 +129,21 @@ function pingRegularly(session: ServerHttp2Session, clock: Clock): () => void {
     });
   };
   waitThenPing();
+  return () => timer.cancel();
+}
+
+/** Who has no certificate comes for one, and at once. */
+function closeWithoutStreams(session: ServerHttp2Session, clock: Clock): () => void {
+  let streams = 0;
+  session.on("stream", (stream) => {
+    streams++;
+    stream.once("close", () => streams--);
+  });
+  let timer: Timer;
+  const look = (): void => {
+    if (streams === 0) session.destroy();
+    else timer = clock.after(STRANGER_LOOK_EVERY_MS, look);
+  };
+  timer = clock.after(STRANGER_LOOK_EVERY_MS, look);
   return () => timer.cancel();
 }

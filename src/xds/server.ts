@@ -1,5 +1,6 @@
 import { Code, ConnectError, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
 
+import { spiffeId } from "../model/identity.ts";
 import { emptyMesh, type Mesh } from "../model/mesh.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { AdsError, type AdsSession, StreamRecord } from "./ads-session.ts";
@@ -23,7 +24,7 @@ export interface AdsServerOptions {
   /** The wall clock. */
   readonly now?: () => Date;
   /** Somebody said to be of another namespace than it has proved to be of, and was refused. */
-  readonly onForeign?: () => void;
+  readonly onForeign?: (detail: string, who: string) => void;
 }
 
 interface Stream {
@@ -37,7 +38,7 @@ export class AdsServer {
   readonly #logger: Logger;
   readonly #now: () => Date;
   readonly #controlPlane: string;
-  readonly #onForeign: () => void;
+  readonly #onForeign: (detail: string, who: string) => void;
   readonly #streams = new Set<Stream>();
   #snapshot: Snapshot;
   #closed = false;
@@ -88,7 +89,8 @@ export class AdsServer {
     if (this.#streams.size >= STREAMS_MAX) {
       throw new ConnectError(`more than ${STREAMS_MAX} xDS streams`, Code.ResourceExhausted);
     }
-    const record = new StreamRecord(this.#logger, this.#now, context.values.get(callerIdentity));
+    const identity = context.values.get(callerIdentity);
+    const record = new StreamRecord(this.#logger, this.#now, identity);
     const session = new Session(this.#snapshot, record, this.#controlPlane);
     const bell = new Bell();
     const over = new AbortController();
@@ -111,7 +113,9 @@ export class AdsServer {
           bell.ring();
         }
       } catch (error) {
-        if (error instanceof AdsError && error.code === "permission_denied") this.#onForeign();
+        if (error instanceof AdsError && error.code === "permission_denied") {
+          this.#onForeign(error.message, identity === undefined ? "" : spiffeId(identity));
+        }
         over.abort(asConnectError(error));
       }
       end();

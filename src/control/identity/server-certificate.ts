@@ -12,9 +12,10 @@ import { type Authority, CLOCK_SKEW_MS } from "./authority.ts";
 
 /** The part of its life after which the next is made, as sidecars do. */
 const RENEW_AFTER = 0.7;
-/** Milliseconds between two looks at the wall clock, at most (a machine may sleep) and at least. */
-export const LOOK_AT_CERTIFICATE_MAX_MS = 30_000;
-const LOOK_AT_CERTIFICATE_MIN_MS = 1_000;
+/** Milliseconds between two looks at the wall clock, at most: a machine may sleep. */
+export const LOOK_AT_WALL_CLOCK_EVERY_MS = 30_000;
+/** Milliseconds until the next is made, at least: an issuer that has expired signs nothing that lasts. */
+export const RENEW_LEAST_MS = 1_000;
 
 export interface ServerCertificateOptions {
   readonly authority: Authority;
@@ -74,9 +75,10 @@ export class ServerCertificate implements CredentialSource {
   #lookLater(): void {
     if (this.#closed) return;
     const { clock, now } = this.#options;
-    const left = Math.max(LOOK_AT_CERTIFICATE_MIN_MS, Math.ceil(this.#renewAt - now()));
+    // A timer may come a moment early.
+    const left = Math.max(1, Math.ceil(this.#renewAt - now()));
     this.#timer?.cancel();
-    this.#timer = clock.after(Math.min(LOOK_AT_CERTIFICATE_MAX_MS, left), () => {
+    this.#timer = clock.after(Math.min(LOOK_AT_WALL_CLOCK_EVERY_MS, left), () => {
       if (now() >= this.#renewAt) void this.#renew();
       else this.#lookLater();
     });
@@ -97,6 +99,7 @@ export class ServerCertificate implements CredentialSource {
       }
     } catch (error) {
       const { message } = error as Error;
+      this.#renewAt = this.#options.now() + LOOK_AT_WALL_CLOCK_EVERY_MS;
       this.#options.logger.error("the control plane's own certificate cannot be renewed; the one before stays", {
         reason: message,
       });
@@ -121,7 +124,7 @@ export class ServerCertificate implements CredentialSource {
       notBefore: begun - CLOCK_SKEW_MS,
       notAfter,
     };
-    this.#renewAt = begun + (notAfter - begun) * RENEW_AFTER;
+    this.#renewAt = begun + Math.max(RENEW_LEAST_MS, (notAfter - begun) * RENEW_AFTER);
     this.#current = credentials;
     for (const listener of this.#listeners) listener(credentials);
   }
