@@ -419,6 +419,13 @@ describe("who stands in for the control plane", () => {
     });
   }
 
+  it("has no token to do so with", async () => {
+    const authority = await start();
+    const subject = { ...controlIdentity(TRUST_DOMAIN), workload: "impostor" };
+    assert.equal(authority.identity.joinToken(subject), "reserved");
+    assert.equal(typeof authority.identity.joinToken({ ...subject, namespace: "shop" }), "object");
+  });
+
   it("in plain is told nothing, and the token stays good", async () => {
     const authority = await start();
     const heard: Buffer[] = [];
