@@ -116,43 +116,47 @@ async function refused({ near }: Machines, reason: string): Promise<number> {
 }
 
 describe("sidecars on another machine than the control plane", { timeout: 180_000 }, () => {
-  it("get certificates and discovery in TLS, with nothing configured, and carry traffic", needsRoot("curl", "tcpdump"), async (context) => {
-    const of = await machines(context);
-    await register(of.folder);
-    const record = join(of.folder, "wire.pcap");
-    const recorder = start(context, of.near, ["tcpdump", "-U", "-i", "eth0", "-w", record, "tcp", "port", "4181"]);
-    await says(recorder, /listening on/);
-    const control = await startControl(context, of);
-    const application = `require("node:http").createServer((_, answer) => answer.end("9.99")).listen(8080, "127.0.0.1")`;
-    start(context, of.far, [process.execPath, "-e", application]);
-    const [priceToken, cartToken] = [await newToken(of, "price-1", "price"), await newToken(of, "cart-1", "cart")];
-    const inbound = `${FAR}:20003=127.0.0.1:8080,port=80,protocol=http`;
-    const names = ["--workload", "price-1", "--service", "price"];
-    const price = startSidecar(context, of, priceToken, ...names, "--inbound", inbound, "--workers", "2");
-    const out = ["--outbound", "127.0.0.1:4140", "--admin", "127.0.0.1:4192"];
-    const cart = startSidecar(context, of, cartToken, "--workload", "cart-1", "--service-account", "cart", ...out);
-    await ready(of, "127.0.0.1:4191", price);
-    await ready(of, "127.0.0.1:4192", cart);
-    const answer = (): Promise<string> => get(of.far, "http://127.0.0.1:4140/", "-H", "host: price");
-    await until("an answer", async () => (await answer()) === "9.99", 20_000).catch((error: unknown) => {
-      throw new Error(cart.output() + price.output() + control.output(), { cause: error });
-    });
-    // Between the sidecars it is TLS, so both have certificates of the same authority.
-    assert.ok(metricSum(await get(of.far, "http://127.0.0.1:4192/metrics"), "heddle_tls_handshakes_total") >= 1);
+  it(
+    "get certificates and discovery in TLS, with nothing configured, and carry traffic",
+    needsRoot("curl", "tcpdump"),
+    async (context) => {
+      const of = await machines(context);
+      await register(of.folder);
+      const record = join(of.folder, "wire.pcap");
+      const recorder = start(context, of.near, ["tcpdump", "-U", "-i", "eth0", "-w", record, "tcp", "port", "4181"]);
+      await says(recorder, /listening on/);
+      const control = await startControl(context, of);
+      const application = `require("node:http").createServer((_, answer) => answer.end("9.99")).listen(8080, "127.0.0.1")`;
+      start(context, of.far, [process.execPath, "-e", application]);
+      const [priceToken, cartToken] = [await newToken(of, "price-1", "price"), await newToken(of, "cart-1", "cart")];
+      const inbound = `${FAR}:20003=127.0.0.1:8080,port=80,protocol=http`;
+      const names = ["--workload", "price-1", "--service", "price"];
+      const price = startSidecar(context, of, priceToken, ...names, "--inbound", inbound, "--workers", "2");
+      const out = ["--outbound", "127.0.0.1:4140", "--admin", "127.0.0.1:4192"];
+      const cart = startSidecar(context, of, cartToken, "--workload", "cart-1", "--service-account", "cart", ...out);
+      await ready(of, "127.0.0.1:4191", price);
+      await ready(of, "127.0.0.1:4192", cart);
+      const answer = (): Promise<string> => get(of.far, "http://127.0.0.1:4140/", "-H", "host: price");
+      await until("an answer", async () => (await answer()) === "9.99", 20_000).catch((error: unknown) => {
+        throw new Error(cart.output() + price.output() + control.output(), { cause: error });
+      });
+      // Between the sidecars it is TLS, so both have certificates of the same authority.
+      assert.ok(metricSum(await get(of.far, "http://127.0.0.1:4192/metrics"), "heddle_tls_handshakes_total") >= 1);
 
-    recorder.process.kill("SIGINT");
-    await until("the record is whole", () => recorder.process.exitCode !== null);
-    const wire = (await readFile(record)).toString("latin1");
-    assert.ok(wire.length > 4_000 && wire.includes("heddle-control.heddle.serviceaccount"));
-    const secrets = [priceToken, cartToken].flatMap((token) => token.split(".").slice(1, 3));
-    for (const word of [...secrets, "price-1", "cart-1", "price.default", "envoy.service", "Certify"]) {
-      assert.ok(!wire.includes(word), word);
-    }
-    for (const { output } of [control, price, cart]) {
-      for (const secret of secrets) assert.ok(!output().includes(secret));
-    }
-    assert.doesNotMatch(control.output(), /refused/);
-  });
+      recorder.process.kill("SIGINT");
+      await until("the record is whole", () => recorder.process.exitCode !== null);
+      const wire = (await readFile(record)).toString("latin1");
+      assert.ok(wire.length > 4_000 && wire.includes("heddle-control.heddle.serviceaccount"));
+      const secrets = [priceToken, cartToken].flatMap((token) => token.split(".").slice(1, 3));
+      for (const word of [...secrets, "price-1", "cart-1", "price.default", "envoy.service", "Certify"]) {
+        assert.ok(!wire.includes(word), word);
+      }
+      for (const started of [control, price, cart]) {
+        for (const secret of secrets) assert.ok(!started.output().includes(secret));
+      }
+      assert.doesNotMatch(control.output(), /refused/);
+    },
+  );
 
   it("are refused in plain, and told the remedy; served with --insecure-xds", needsRoot("curl"), async (context) => {
     const of = await machines(context);

@@ -231,6 +231,8 @@ describe("a sidecar on another host", () => {
   });
 });
 
+const asIs = (bytes: Buffer): Buffer => bytes;
+
 describe("who asks the xDS port for the mesh, in TLS", () => {
   const cases: readonly {
     readonly name: string;
@@ -320,7 +322,6 @@ describe("who asks the xDS port for the mesh, in TLS", () => {
     const { key, chain } = await mint(PRICE);
     const anchors = Buffer.from(root.certificate);
     const options = { "grpc.ssl_target_name_override": linkerdName(controlIdentity(TRUST_DOMAIN)) };
-    const asIs = (bytes: Buffer): Buffer => bytes;
     const status = async (credentials: grpc.ChannelCredentials, method: string): Promise<number> => {
       const client = new grpc.Client(`127.0.0.1:${authority.address.port}`, credentials, options);
       const path = `/envoy.service.discovery.v3.AggregatedDiscoveryService/${method}`;
@@ -366,39 +367,47 @@ async function openssl({ host, port }: Address, ...flags: string[]): Promise<str
   return text;
 }
 
+/** A listener that is what a control plane is, but for its certificate. */
+async function fake(credentials: Credentials, asked: string[]): Promise<Address> {
+  const listener = await listenXds({
+    address: { host: "127.0.0.1", port: 0 },
+    insecure: true,
+    credentials: new TestCredentials(credentials),
+    trustDomain: TRUST_DOMAIN,
+    clock: systemClock,
+    now: Date.now,
+    logger: logger([]),
+    onRefused: (reason) => asked.push(reason),
+    routes: () => {},
+  });
+  cleanups.push(() => listener.close());
+  return listener.address;
+}
+
+/** Why a sidecar does not speak to it; fails if it does. */
+async function refusal(address: Address, secure: Secure, method: string): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const stream = new Http2Transport(address, systemClock, method, secure).open({
+    onOpen: () => reject(new Error("it was taken for the control plane")),
+    onMessage: () => {},
+    onClose: resolve,
+  });
+  cleanups.push(() => stream.close());
+  return promise;
+}
+
 describe("who stands in for the control plane", () => {
-  /** A listener that is what a control plane is, but for its certificate. */
-  async function fake(credentials: Credentials, asked: string[]): Promise<Address> {
-    const listener = await listenXds({
-      address: { host: "127.0.0.1", port: 0 },
-      insecure: true,
-      credentials: new TestCredentials(credentials),
-      trustDomain: TRUST_DOMAIN,
-      clock: systemClock,
-      now: Date.now,
-      logger: logger([]),
-      onRefused: (reason) => asked.push(reason),
-      routes: () => {},
-    });
-    cleanups.push(() => listener.close());
-    return listener.address;
-  }
-
-  /** Why a sidecar does not speak to it; fails if it does. */
-  async function refusal(address: Address, secure: Secure, method: string): Promise<string> {
-    const { promise, resolve, reject } = Promise.withResolvers<string>();
-    const stream = new Http2Transport(address, systemClock, method, secure).open({
-      onOpen: () => reject(new Error("it was taken for the control plane")),
-      onMessage: () => {},
-      onClose: resolve,
-    });
-    cleanups.push(() => stream.close());
-    return promise;
-  }
-
   const impostors: readonly [string, () => Promise<Credentials>, RegExp][] = [
-    ["another authority's", async () => (await makeTestCa()).credentials(CONTROL), /none of our roots; .*new join token/],
-    ["a workload's", () => mint(PRICE), /found spiffe:.*sa\/price, expected the control plane, spiffe:.*heddle-control/],
+    [
+      "another authority's",
+      async () => (await makeTestCa()).credentials(CONTROL),
+      /none of our roots; .*new join token/,
+    ],
+    [
+      "a workload's",
+      () => mint(PRICE),
+      /found spiffe:.*sa\/price, expected the control plane, spiffe:.*heddle-control/,
+    ],
     ["an expired one", () => mint(CONTROL, { notAfter: Date.now() - 60_000 }), /expired/],
     [
       "that of the control plane of another trust domain",

@@ -100,7 +100,11 @@ async function start(
 
   const policies = new Policies(logger);
   const documents = new ResourceSource({ clock, logger, onChange: () => publisher.changed() });
-  const ads = new AdsServer({ logger, version: VERSION, onForeign: (detail, who) => onRefused("namespace", detail, who) });
+  const ads = new AdsServer({
+    logger,
+    version: VERSION,
+    onForeign: (detail, who) => onRefused("namespace", detail, who),
+  });
   const publisher = new MeshPublisher({
     clock,
     logger,

@@ -66,7 +66,13 @@ function dial(port: number): net.Socket {
 
 async function dialTls(port: number, as?: Credentials): Promise<tls.TLSSocket> {
   const { key, chain: cert } = as ?? { key: undefined, chain: undefined };
-  const options = { port, host: "127.0.0.1", ca: ca.anchors, ALPNProtocols: ["h2"], checkServerIdentity: () => undefined };
+  const options = {
+    port,
+    host: "127.0.0.1",
+    ca: ca.anchors,
+    ALPNProtocols: ["h2"],
+    checkServerIdentity: () => undefined,
+  };
   const socket = tls.connect({ ...options, ...(key !== undefined && { key, cert }) });
   cleanups.push(() => socket.destroy());
   await once(socket, "secureConnect");

@@ -401,6 +401,17 @@ describe("a TLS handshake", () => {
     assert.equal((await refusal({ client: early }))[1], "not_yet_valid");
   });
 
+  it("refuses a client without a certificate, which refuses a server of another root itself", async () => {
+    const { anchors } = clientCredentials;
+    const bare = new TlsContext({ anchors }, SECRET);
+    const [own, theirs] = await refusal({ client: bare });
+    assert.equal(theirs, "no_certificate");
+    // The server has been believed, and says afterwards that it takes nobody without one (RFC 8446 §4.4.2.4).
+    assert.equal(own, undefined);
+    const other = await contextOf(await makeTestCa(), {});
+    assert.equal((await refusal({ client: bare, server: other }))[0], "unknown_ca");
+  });
+
   it("refuses a certificate without one SPIFFE id", async () => {
     for (const uris of [[], [CART, PRICE], ["https://cart"]]) {
       assert.equal((await refusal({ client: await contextOf(ca, { uris }) }))[1], "no_identity");

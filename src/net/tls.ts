@@ -41,7 +41,13 @@ export class TlsContext {
   constructor(credentials: Credentials | Anchors, ticketSecret: Uint8Array) {
     const { anchors } = credentials;
     const { key, chain } = "key" in credentials ? credentials : { key: undefined, chain: undefined };
-    const tickets = hkdfSync("sha256", ticketSecret, `${chain ?? ""}${anchors}`, "heddle session tickets", TICKET_KEY_BYTES);
+    const tickets = hkdfSync(
+      "sha256",
+      ticketSecret,
+      `${chain ?? ""}${anchors}`,
+      "heddle session tickets",
+      TICKET_KEY_BYTES,
+    );
     const options: tls.SecureContextOptions = {
       ...(key !== undefined && { key, cert: chain }),
       ca: anchors,

@@ -177,24 +177,24 @@ describe("Http2Transport", () => {
     assert.deepEqual([heard.opened, heard.closed.length], [0, 0]);
   });
 
-  describe("with something that secures its connections", () => {
-    /** What a test does in the place of TLS. */
-    function held(port: number) {
-      const heard = new Heard();
-      const asked: { connection: Connection; done: (error: Error | undefined) => void }[] = [];
-      let givenUp = 0;
-      const secure: Secure = (connection, done) => {
-        asked.push({ connection, done });
-        return () => {
-          givenUp++;
-          connection.destroy();
-        };
+  /** What a test does in the place of TLS. */
+  function held(port: number) {
+    const heard = new Heard();
+    const asked: { connection: Connection; done: (error: Error | undefined) => void }[] = [];
+    let givenUp = 0;
+    const secure: Secure = (connection, done) => {
+      asked.push({ connection, done });
+      return () => {
+        givenUp++;
+        connection.destroy();
       };
-      const stream = new Http2Transport({ host: "127.0.0.1", port }, systemClock, "a/b", secure).open(heard);
-      streams.push(stream);
-      return { heard, stream, asked, givenUp: () => givenUp };
-    }
+    };
+    const stream = new Http2Transport({ host: "127.0.0.1", port }, systemClock, "a/b", secure).open(heard);
+    streams.push(stream);
+    return { heard, stream, asked, givenUp: () => givenUp };
+  }
 
+  describe("with something that secures its connections", () => {
     it("says nothing before it is done, and says then that it is secure", async () => {
       let scheme: unknown;
       const port = await serve((stream, head) => {

@@ -72,8 +72,11 @@ interface AuthorityOptions extends IdentityOptions {
   readonly port: number;
 }
 
-export async function startAuthority(options: Partial<AuthorityOptions> = {}): Promise<TestAuthority> {
-  const { behindMs = 0, port = 0, ...over } = options;
+export async function startAuthority({
+  behindMs = 0,
+  port = 0,
+  ...over
+}: Partial<AuthorityOptions> = {}): Promise<TestAuthority> {
   const clock = new VirtualClock();
   const startedAt = Date.now() - behindMs;
   const now = (): number => startedAt + clock.now();

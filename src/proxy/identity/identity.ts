@@ -64,6 +64,7 @@ export async function openIdentity(options: IdentityOptions): Promise<OpenIdenti
     refreshes.inc(client.refreshes - refreshes.value);
   });
   const discovery =
-    remote && new remote.CertifiedTransport(client, new Http2Transport(control, clock, DISCOVERY_METHOD, tls?.discover));
+    remote &&
+    new remote.CertifiedTransport(client, new Http2Transport(control, clock, DISCOVERY_METHOD, tls?.discover));
   return { client, discovery };
 }
