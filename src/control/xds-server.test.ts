@@ -66,7 +66,8 @@ describe("listenXds", () => {
     socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     socket.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
     let closed = false;
-    socket.on("close", () => (closed = true)).resume();
+    socket.on("close", () => (closed = true));
+    await once(socket.resume(), "data");
     await until("the session", () => clock.pending === 1);
     clock.advance(PING_INTERVAL_MS);
     clock.advance(PING_TIMEOUT_MS - 1);

@@ -15,11 +15,6 @@ const run = promisify(execFile);
 const PRICE = "spiffe://cluster.local/ns/shop/sa/price";
 const HOUR_MS = 3_600_000;
 
-/** @param chain a file with the leaf first */
-function verify(roots: string, chain: string): Promise<string> {
-  return openssl("verify", "-x509_strict", "-CAfile", roots, "-untrusted", chain, chain);
-}
-
 describe("certificates", () => {
   let folder: string;
   let ca: TestCa;
@@ -30,6 +25,11 @@ describe("certificates", () => {
   after(() => rm(folder, { recursive: true }));
 
   const openssl = async (...words: string[]): Promise<string> => (await run("openssl", words, { cwd: folder })).stdout;
+
+  /** @param chain a file with the leaf first */
+  function verify(roots: string, chain: string): Promise<string> {
+    return openssl("verify", "-x509_strict", "-CAfile", roots, "-untrusted", chain, chain);
+  }
 
   it("openssl verifies a leaf as server and as client", needs("openssl"), async () => {
     const { chain } = await ca.credentials(PRICE);
