@@ -178,7 +178,7 @@ async function start(
   for (const file of files) await file.start();
   requestDocuments(documents, files, settings.trustDomain);
   await documents.start();
-  const onRefused = xdsRefusals(metrics.registry, clock, logger);
+  const onRefused = xdsRefusals(metrics.xdsRefused, clock, logger);
   const identity = await openIdentity(options, settings, refusalCounter(metrics.registry));
   identityMetrics(metrics.registry, identity, Date.now);
   cleanups.push(() => identity.close());

@@ -11,7 +11,8 @@ describe("refusals at the xDS port", () => {
     const registry = new MetricsRegistry();
     const clock = new VirtualClock();
     const { logger, lines } = recordingLogger();
-    const onRefused = xdsRefusals(registry, clock, logger);
+    const refused = registry.counter({ name: "refused_total", help: "", labelNames: ["reason"] });
+    const onRefused = xdsRefusals(refused, clock, logger);
     for (let times = 0; times < 1_000; times++) onRefused("plaintext", "no TLS", "10.0.0.9");
     onRefused("namespace", "another namespace", "spiffe://cluster.local/ns/shop/sa/price");
     assert.equal(lines.length, 1);
@@ -21,7 +22,7 @@ describe("refusals at the xDS port", () => {
     assert.equal(lines.length, 2);
     assert.match(lines[1] ?? "", /reason=silent .*others=1000$/);
     const text = registry.expose();
-    assert.match(text, /heddle_control_xds_refused_total\{reason="plaintext"\} 1000\n/);
-    assert.match(text, /heddle_control_xds_refused_total\{reason="namespace"\} 1\n/);
+    assert.match(text, /refused_total\{reason="plaintext"\} 1000\n/);
+    assert.match(text, /refused_total\{reason="namespace"\} 1\n/);
   });
 });

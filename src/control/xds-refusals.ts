@@ -1,7 +1,7 @@
 /** Counts and logs who is refused at the xDS port: as strangers can come as often as they like, not each is a line. */
 import type { Clock } from "../net/clock.ts";
 import type { Logger } from "../telemetry/log.ts";
-import type { MetricsRegistry } from "../telemetry/metrics.ts";
+import type { Counter, Family } from "../telemetry/metrics.ts";
 
 /** Milliseconds between two lines. */
 export const REFUSAL_LOG_EVERY_MS = 10_000;
@@ -26,12 +26,7 @@ export type XdsRefusal =
 /** @param peer its address, or who it has proved to be */
 export type OnRefused = (reason: XdsRefusal, detail: string, peer: string | undefined) => void;
 
-export function xdsRefusals(registry: MetricsRegistry, clock: Clock, logger: Logger): OnRefused {
-  const refused = registry.counter({
-    name: "heddle_control_xds_refused_total",
-    help: "Connections and streams at the xDS port that were refused.",
-    labelNames: ["reason"],
-  });
+export function xdsRefusals(refused: Family<Counter>, clock: Clock, logger: Logger): OnRefused {
   let loggedAt = -Infinity;
   let unlogged = 0;
   return (reason, detail, peer) => {
