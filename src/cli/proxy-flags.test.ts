@@ -4,6 +4,7 @@ import * as fc from "fast-check";
 import { PORT_PROTOCOLS } from "../model/service.ts";
 import type { ProxyConfig } from "../proxy/config.ts";
 import { LOG_LEVELS } from "../telemetry/log.ts";
+import { encodeJoinToken } from "../xds/join-token.ts";
 import { parseArguments } from "./arguments.ts";
 import { proxy } from "./commands/proxy.ts";
 import { UsageError } from "./errors.ts";
@@ -13,10 +14,13 @@ function parse(...words: string[]): ProxyConfig {
   return parseProxyFlags(parseArguments(proxy, ["--workload", "price-1", ...words]).flags as never);
 }
 
+/** A token as far as its form goes. */
+const TOKEN = encodeJoinToken({ id: "id", secret: "secret", roots: [Uint8Array.of(0x30, 0)] });
+
 /** The identity of a sidecar with a token. */
 function identityOf(...words: string[]): ProxyConfig["identity"] {
   const { flags } = parseArguments(proxy, ["--workload", "price-1", "--xds", "127.0.0.1:1", ...words]);
-  return parseProxyFlags(flags as never, "a token").identity;
+  return parseProxyFlags(flags as never, TOKEN).identity;
 }
 
 /** The protocol of an inbound port with these settings. */
@@ -34,7 +38,7 @@ const port = fc.integer({ min: 1, max: 65_535 });
 const identity = plainRecord({
   trustDomain: fc.array(label, { minLength: 1, maxLength: 3 }).map((labels) => labels.join(".")),
   serviceAccount: label,
-  joinToken: fc.constant("token"),
+  joinToken: fc.constant(TOKEN),
 });
 const applicationPort = {
   target: fc.oneof(address, plainRecord({ path: fc.stringMatching(/^\/[-._a-z0-9/]{1,100}$/) })),
@@ -111,7 +115,7 @@ describe("the flags of a sidecar", () => {
 
   it("name the identity after the service, else after the workload, if there is a token", () => {
     const trustDomain = "cluster.local";
-    assert.deepEqual(identityOf(), { trustDomain, serviceAccount: "price-1", joinToken: "a token" });
+    assert.deepEqual(identityOf(), { trustDomain, serviceAccount: "price-1", joinToken: TOKEN });
     assert.equal(identityOf("--service", "price")?.serviceAccount, "price");
     assert.equal(identityOf("--service", "price", "--service-account", "other")?.serviceAccount, "other");
     assert.equal(identityOf("--identity-trust-domain", "mesh.test")?.trustDomain, "mesh.test");

@@ -3,6 +3,7 @@ import { DEFAULT_TRUST_DOMAIN } from "../model/identity.ts";
 import { defaultProtocol, OPAQUE_PORTS, PORT_PROTOCOLS, type PortProtocol, portProtocol } from "../model/service.ts";
 import type { CaptureConfig, CapturedPort, InboundConfig, ProxyConfig, UpstreamConfig } from "../proxy/config.ts";
 import type { LogFormat, LogLevel } from "../telemetry/log.ts";
+import { decodeJoinToken, JoinTokenError } from "../xds/join-token.ts";
 import { didYouMean } from "./arguments.ts";
 import type { FlagValues } from "./command.ts";
 import { UsageError } from "./errors.ts";
@@ -50,7 +51,11 @@ export const PROXY_FLAGS = {
     default: DEFAULT_TRUST_DOMAIN,
     help: "Trust domain of the mesh: what every identity in it begins with",
   },
-  xds: { type: "string", value: "IP:PORT", help: "xDS address of the control plane; without it no service is known" },
+  xds: {
+    type: "string",
+    value: "IP:PORT",
+    help: "xDS address of the control plane, spoken to in TLS if it is on another host; without it no service is known",
+  },
   outbound: { type: "string", value: "IP:PORT", help: "Listener for calls to other services, routed by their Host" },
   upstream: {
     type: "string",
@@ -116,6 +121,7 @@ export function parseProxyFlags(flags: FlagValues<typeof PROXY_FLAGS>, joinToken
   const workload = parseLabel("--workload", flags.workload);
   const serviceAccount = parseLabel("--service-account", flags["service-account"] ?? (service || workload));
   const trustDomain = parseTrustDomain("--identity-trust-domain", flags["identity-trust-domain"]);
+  if (joinToken !== "") mustBeToken(joinToken);
   return {
     workload,
     namespace: parseLabel("--namespace", flags.namespace),
@@ -132,6 +138,17 @@ export function parseProxyFlags(flags: FlagValues<typeof PROXY_FLAGS>, joinToken
     logFormat: flags["log-format"] as LogFormat,
     shutdownGraceMs: parseDuration("--shutdown-grace", flags["shutdown-grace"], ["0s", "1h"]),
   };
+}
+
+/** @throws UsageError, with nothing of what is in it */
+function mustBeToken(text: string): void {
+  try {
+    decodeJoinToken(text);
+  } catch (error) {
+    if (!(error instanceof JoinTokenError)) throw error;
+    const hint = "`heddle identity token WORKLOAD` prints one; pass it on whole.";
+    throw new UsageError(`${JOIN_TOKEN_VARIABLE} has no join token: ${error.message}`, hint);
+  }
 }
 
 function parseUpstream(text: string): UpstreamConfig {

@@ -37,6 +37,7 @@ import { SeriesTable } from "./stat/series-table.ts";
 import { SidecarAnswers } from "./stat/sidecar-answers.ts";
 import { StatTable, type Subject } from "./stat/stat-table.ts";
 import { type TokenFile, writeTokenFile } from "./token-file.ts";
+import { xdsRefusals } from "./xds-refusals.ts";
 import { listenXds } from "./xds-server.ts";
 
 /** Connections to the API at one time. */
@@ -51,6 +52,8 @@ export interface ControlOptions {
   /** What changes by the API demand, and the folder where commands look for it; undefined: it is nowhere left. */
   readonly apiToken: { readonly secret: string; readonly folder: string | undefined };
   readonly xds: Address;
+  /** Whoever reaches `xds` is served in plain, and asked nothing. Without it that holds of this host only. */
+  readonly insecureXds?: boolean;
   /** Absolute paths of mesh.yaml files to follow. Where they contradict each other the earlier one holds. */
   readonly files: readonly string[];
   /** Where registrations and the certificate authority are kept; undefined: they are not. */
@@ -102,7 +105,11 @@ async function start(
 
   const policies = new Policies(logger);
   const documents = new ResourceSource({ clock, logger, onChange: () => publisher.changed() });
-  const ads = new AdsServer({ logger, version: VERSION });
+  const ads = new AdsServer({
+    logger,
+    version: VERSION,
+    onForeign: (detail, who) => onRefused("namespace", detail, who),
+  });
   const publisher = new MeshPublisher({
     clock,
     logger,
@@ -178,6 +185,7 @@ async function start(
   for (const file of files) await file.start();
   requestDocuments(documents, files, settings.trustDomain);
   await documents.start();
+  const onRefused = xdsRefusals(metrics.xdsRefused, clock, logger);
   const identity = await openIdentity(options, settings, refusalCounter(metrics.registry));
   identityMetrics(metrics.registry, identity, Date.now);
   cleanups.push(() => identity.close());
@@ -225,7 +233,19 @@ async function start(
     ads.register(router);
     identity.register(router);
   };
-  const xds = await listenXds({ address: options.xds, clock, routes });
+  const credentials = await identity.serverCertificate();
+  cleanups.push(() => credentials.close());
+  const xds = await listenXds({
+    address: options.xds,
+    insecure: options.insecureXds ?? false,
+    credentials,
+    trustDomain: settings.trustDomain,
+    clock,
+    now: Date.now,
+    logger,
+    onRefused,
+    routes,
+  });
   xdsAddress = formatAddress(xds.address);
   cleanups.push(
     () => xds.close(),

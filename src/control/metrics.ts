@@ -28,6 +28,7 @@ export class ControlMetrics {
   readonly scrapeFailures: Family<Counter>;
   readonly malformedLines: Counter;
   readonly pushes: Counter;
+  readonly xdsRefused: Family<Counter>;
 
   /** @param read called at each exposition */
   constructor(read: () => ControlGauges & { readonly xds: readonly XdsCounts[] }) {
@@ -48,6 +49,11 @@ export class ControlMetrics {
     this.pushes = counter("heddle_control_mesh_updates_total", "Times that another mesh was given to the xDS server.");
     const acks = counter("heddle_control_xds_acks_total", "xDS responses that proxies accepted.");
     const nacks = counter("heddle_control_xds_nacks_total", "xDS responses that proxies refused.");
+    this.xdsRefused = registry.counter({
+      name: "heddle_control_xds_refused_total",
+      help: "Connections and streams at the xDS port that were refused.",
+      labelNames: ["reason"],
+    });
     this.scrapes = counter("heddle_control_scrapes_total", "Sidecars asked for their metrics, with success.");
     this.scrapeFailures = registry.counter({
       name: "heddle_control_scrape_failures_total",

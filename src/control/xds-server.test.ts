@@ -1,21 +1,37 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect as connectHttp2 } from "node:http2";
+import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { afterEach, describe, it } from "node:test";
 
+import type { ConnectRouter } from "@connectrpc/connect";
+
+import { makeTestCa, TestCredentials } from "../../test/support/identity.ts";
 import { until } from "../../test/support/until.ts";
 import { VirtualClock } from "../net/virtual-clock.ts";
-import { listenXds, PING_INTERVAL_MS, PING_TIMEOUT_MS, XDS_STREAMS_MAX } from "./xds-server.ts";
+import { CERTIFY_METHOD } from "../xds/certify.ts";
+import { Identity } from "../xds/gen/heddle/identity/v1/identity_pb.ts";
+import { recordingLogger } from "./testing/logger.ts";
+import { listenXds, PING_INTERVAL_MS, PING_TIMEOUT_MS, STRANGER_LOOK_EVERY_MS, XDS_STREAMS_MAX } from "./xds-server.ts";
 
 const cleanups: (() => void | Promise<void>)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
-async function start() {
+async function start(credentials = new TestCredentials(undefined), routes: (router: ConnectRouter) => void = () => {}) {
   const clock = new VirtualClock();
-  const listener = await listenXds({ address: { host: "127.0.0.1", port: 0 }, clock, routes: () => {} });
+  const listener = await listenXds({
+    address: { host: "127.0.0.1", port: 0 },
+    insecure: false,
+    credentials,
+    trustDomain: "cluster.local",
+    clock,
+    now: Date.now,
+    logger: recordingLogger().logger,
+    onRefused: () => {},
+    routes,
+  });
   cleanups.push(() => listener.close());
   return { clock, listener };
 }
@@ -50,7 +66,8 @@ describe("listenXds", () => {
     socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     socket.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
     let closed = false;
-    socket.on("close", () => (closed = true)).resume();
+    socket.on("close", () => (closed = true));
+    await once(socket.resume(), "data");
     await until("the session", () => clock.pending === 1);
     clock.advance(PING_INTERVAL_MS);
     clock.advance(PING_TIMEOUT_MS - 1);
@@ -77,5 +94,45 @@ describe("listenXds", () => {
     await listener.close();
     await until("the client notices", () => client.destroyed);
     assert.equal(clock.pending, 0);
+  });
+
+  it("closes who has no certificate and asks for none", async () => {
+    const ca = await makeTestCa();
+    const own = new TestCredentials(await ca.credentials("spiffe://cluster.local/ns/heddle/sa/heddle-control"));
+    const { clock, listener } = await start(own, (router) => {
+      router.service(Identity, {
+        async *certify(_requests, { signal }) {
+          yield {};
+          await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        },
+      });
+    });
+    const dial = (): ClientHttp2Session => {
+      const client = connectHttp2(`https://127.0.0.1:${listener.address.port}`, { rejectUnauthorized: false });
+      client.on("error", () => {});
+      cleanups.push(() => client.destroy());
+      return client;
+    };
+    const idle = dial();
+    const busy = dial();
+    await Promise.all([once(idle, "remoteSettings"), once(busy, "remoteSettings")]);
+    const stream = busy.request({
+      ":method": "POST",
+      ":path": `/${CERTIFY_METHOD}`,
+      "content-type": "application/grpc",
+      te: "trailers",
+    });
+    stream.on("error", () => {}).resume();
+    await once(stream, "response");
+    clock.advance(STRANGER_LOOK_EVERY_MS);
+    await once(idle, "close");
+    assert.equal(busy.destroyed, false);
+    stream.close();
+    await once(stream, "close");
+    await until("its stream is over", () => {
+      clock.advance(STRANGER_LOOK_EVERY_MS);
+      return busy.destroyed;
+    });
+    await until("nothing is left", () => clock.pending === 0);
   });
 });

@@ -1,12 +1,26 @@
-/** The gRPC listener (HTTP/2 without TLS) on which sidecars ask for the mesh. */
-import { createServer, type ServerHttp2Session } from "node:http2";
+/** The gRPC listener on which sidecars ask for certificates and for the mesh: HTTP/2, in TLS for other hosts. */
+import { createServer as createHttp2Server, type ServerHttp2Session } from "node:http2";
+import { createServer } from "node:net";
 
-import type { ConnectRouter } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  type ConnectRouter,
+  createContextKey,
+  createContextValues,
+  type Interceptor,
+} from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 
 import type { Clock, Timer } from "../net/clock.ts";
+import type { CredentialSource } from "../net/credentials.ts";
+import type { Logger } from "../telemetry/log.ts";
+import { callerIdentity } from "../xds/caller.ts";
+import { Identity } from "../xds/gen/heddle/identity/v1/identity_pb.ts";
 import type { Address } from "./address.ts";
 import { closeServer, listen } from "./listen.ts";
+import { type Caller, callerAt, XdsDoor } from "./xds-door.ts";
+import type { OnRefused } from "./xds-refusals.ts";
 
 /** Connections at one time. */
 export const XDS_CONNECTIONS_MAX = 20_000;
@@ -15,12 +29,26 @@ export const XDS_STREAMS_MAX = 16;
 /** Milliseconds between two pings, and until a silent peer counts as gone: one that vanished never says so. */
 export const PING_INTERVAL_MS = 30_000;
 export const PING_TIMEOUT_MS = 10_000;
+/** Milliseconds between two looks at whether a connection without a certificate has a stream: if not, it is closed. */
+export const STRANGER_LOOK_EVERY_MS = 10_000;
 
 export interface XdsListenerOptions {
   readonly address: Address;
+  /** Plain HTTP/2 of other hosts is served as well. */
+  readonly insecure: boolean;
+  /** What the control plane proves itself with, and whom it believes. */
+  readonly credentials: CredentialSource;
+  readonly trustDomain: string;
   readonly clock: Clock;
+  /** The wall clock: milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly logger: Logger;
+  readonly onRefused: OnRefused;
   readonly routes: (router: ConnectRouter) => void;
 }
+
+const NOBODY: Caller = { kind: "stranger", reason: "no_certificate", found: "a connection that is over", peer: "" };
+const caller = createContextKey<Caller>(NOBODY, { description: "the other end of the connection" });
 
 export interface XdsListener {
   readonly address: Address;
@@ -30,16 +58,28 @@ export interface XdsListener {
 /** @throws ControlStartError like {@link listen} */
 export async function listenXds(options: XdsListenerOptions): Promise<XdsListener> {
   const { clock, routes } = options;
-  // Compressing a stream of small messages costs far more than it saves.
-  const handler = connectNodeAdapter({ routes, acceptCompression: [] });
-  const server = createServer({ settings: { maxConcurrentStreams: XDS_STREAMS_MAX } }, handler);
+  const handler = connectNodeAdapter({
+    routes,
+    interceptors: [membersOnly(options)],
+    contextValues: (request) => {
+      const socket = "stream" in request ? request.stream.session?.socket : request.socket;
+      return createContextValues().set(caller, socket === undefined ? NOBODY : callerAt(socket));
+    },
+    // Compressing a stream of small messages costs far more than it saves.
+    acceptCompression: [],
+  });
+  const http2 = createHttp2Server({ settings: { maxConcurrentStreams: XDS_STREAMS_MAX } }, handler);
+  const door = new XdsDoor({ ...options, onInside: (socket) => http2.emit("connection", socket) });
+  const server = createServer((socket) => door.enter(socket));
   server.maxConnections = XDS_CONNECTIONS_MAX;
-  const pings = new Map<ServerHttp2Session, () => void>();
-  server.on("session", (session) => {
-    pings.set(session, pingRegularly(session, clock));
+  const endings = new Map<ServerHttp2Session, () => void>();
+  http2.on("session", (session) => {
+    const ends = [pingRegularly(session, clock)];
+    if (callerAt(session.socket).kind === "stranger") ends.push(closeWithoutStreams(session, clock));
+    endings.set(session, () => ends.forEach((end) => end()));
     session.on("close", () => {
-      pings.get(session)?.();
-      pings.delete(session);
+      endings.get(session)?.();
+      endings.delete(session);
     });
     session.on("error", () => session.destroy());
   });
@@ -48,12 +88,32 @@ export async function listenXds(options: XdsListenerOptions): Promise<XdsListene
     address,
     close: async () => {
       const closed = closeServer(server);
-      for (const [session, stopPings] of pings) {
-        stopPings();
+      door.close();
+      for (const [session, end] of endings) {
+        end();
         session.destroy();
       }
       await closed;
     },
+  };
+}
+
+/** Certificates are given to whoever proves on the stream who it is; anything else is only for who has one. */
+function membersOnly({ now, onRefused }: XdsListenerOptions): Interceptor {
+  return (next) => (request) => {
+    const who = request.contextValues.get(caller);
+    if (request.service.typeName === Identity.typeName || who.kind === "plain") return next(request);
+    if (who.kind === "workload" && who.notAfter > now()) {
+      request.contextValues.set(callerIdentity, who.identity);
+      return next(request);
+    }
+    const expired = { reason: "bad_certificate", found: "a certificate that has expired meanwhile" } as const;
+    const { reason, found } = who.kind === "stranger" ? who : expired;
+    onRefused(reason, `${request.method.name}: found ${found}`, who.peer);
+    throw new ConnectError(
+      `expected a certificate of a workload of this mesh, found ${found}; a sidecar gets one with a join token (heddle identity token)`,
+      Code.Unauthenticated,
+    );
   };
 }
 
@@ -69,5 +129,21 @@ function pingRegularly(session: ServerHttp2Session, clock: Clock): () => void {
     });
   };
   waitThenPing();
+  return () => timer.cancel();
+}
+
+/** Who has no certificate comes for one, and at once. */
+function closeWithoutStreams(session: ServerHttp2Session, clock: Clock): () => void {
+  let streams = 0;
+  session.on("stream", (stream) => {
+    streams++;
+    stream.once("close", () => streams--);
+  });
+  let timer: Timer;
+  const look = (): void => {
+    if (streams === 0) session.destroy();
+    else timer = clock.after(STRANGER_LOOK_EVERY_MS, look);
+  };
+  timer = clock.after(STRANGER_LOOK_EVERY_MS, look);
   return () => timer.cancel();
 }

@@ -8,6 +8,10 @@ export const DEFAULT_TRUST_DOMAIN = "cluster.local";
 /** The service account of a workload that says nothing else. */
 export const DEFAULT_SERVICE_ACCOUNT = "default";
 
+/** Where the control plane's own identity stands; no join token is ever made for it. */
+export const CONTROL_NAMESPACE = "heddle";
+export const CONTROL_SERVICE_ACCOUNT = "heddle-control";
+
 export interface WorkloadIdentity {
   /** A DNS name in lower case: "cluster.local". */
   readonly trustDomain: string;
@@ -40,4 +44,9 @@ export function parseSpiffeId(text: string): WorkloadIdentity | undefined {
  */
 export function linkerdName({ trustDomain, namespace, serviceAccount }: WorkloadIdentity): string {
   return `${serviceAccount}.${namespace}.serviceaccount.identity.linkerd.${trustDomain}`;
+}
+
+/** Who the control plane of a mesh is. */
+export function controlIdentity(trustDomain: string): WorkloadIdentity {
+  return { trustDomain, namespace: CONTROL_NAMESPACE, serviceAccount: CONTROL_SERVICE_ACCOUNT };
 }

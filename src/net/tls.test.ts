@@ -21,8 +21,10 @@ const SECRET = Buffer.alloc(32, 7);
 const NOTHING = Buffer.alloc(0);
 
 const ca = await makeTestCa();
-const server = new TlsContext(await ca.credentials(PRICE), SECRET);
-const client = new TlsContext(await ca.credentials(CART), SECRET);
+const serverCredentials = await ca.credentials(PRICE);
+const clientCredentials = await ca.credentials(CART);
+const server = new TlsContext(serverCredentials, SECRET);
+const client = new TlsContext(clientCredentials, SECRET);
 const servers: net.Server[] = [];
 after(() => servers.forEach((one) => one.close()));
 
@@ -344,7 +346,7 @@ describe("TLS between two connections", () => {
       { context: server, clock: systemClock, protocols: ["h2", "http/1.1"], first: NOTHING },
       (error, resumed) => done.resolve({ error, resumed }),
     );
-    const { key, chain, anchors } = client.credentials;
+    const { key, chain, anchors } = clientCredentials;
     near.destroy();
     assert.equal((await done.promise).error?.reason, "closed");
     const listener = net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
@@ -399,6 +401,17 @@ describe("a TLS handshake", () => {
     assert.equal((await refusal({ client: early }))[1], "not_yet_valid");
   });
 
+  it("refuses a client without a certificate, which refuses a server of another root itself", async () => {
+    const { anchors } = clientCredentials;
+    const bare = new TlsContext({ anchors }, SECRET);
+    const [own, theirs] = await refusal({ client: bare });
+    assert.equal(theirs, "no_certificate");
+    // The server has been believed, and says afterwards that it takes nobody without one (RFC 8446 §4.4.2.4).
+    assert.equal(own, undefined);
+    const other = await contextOf(await makeTestCa(), {});
+    assert.equal((await refusal({ client: bare, server: other }))[0], "unknown_ca");
+  });
+
   it("refuses a certificate without one SPIFFE id", async () => {
     for (const uris of [[], [CART, PRICE], ["https://cart"]]) {
       assert.equal((await refusal({ client: await contextOf(ca, { uris }) }))[1], "no_identity");
@@ -449,7 +462,7 @@ describe("a TLS handshake", () => {
     first.near.destroy();
     const session = sessions.at(-1);
     assert.equal(session?.context, client);
-    const sameKeys = new TlsContext(server.credentials, SECRET);
+    const sameKeys = new TlsContext(serverCredentials, SECRET);
     for (const context of [server, sameKeys]) {
       const { nearOutcome, farOutcome, near, far } = await handshake({ session, server: context });
       assert.deepEqual(
@@ -464,7 +477,7 @@ describe("a TLS handshake", () => {
     }
     for (const context of [
       new TlsContext(await ca.credentials(PRICE), SECRET),
-      new TlsContext(server.credentials, Buffer.alloc(32, 8)),
+      new TlsContext(serverCredentials, Buffer.alloc(32, 8)),
     ]) {
       const { nearOutcome, near } = await handshake({ session, server: context });
       assert.deepEqual(nearOutcome, { error: undefined, resumed: false });

@@ -26,9 +26,11 @@ const CIPHERS = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY
 /** What OpenSSL encrypts session tickets with: a name, and keys for HMAC and AES. */
 const TICKET_KEY_BYTES = 48;
 
+/** Whom a client believes that shows no certificate itself. */
+export type Anchors = Pick<Credentials, "anchors">;
+
 /** Credentials as OpenSSL has them, for connections made and accepted. Made once per credentials, not per connection. */
 export class TlsContext {
-  readonly credentials: Credentials;
   readonly secure: tls.SecureContext;
 
   /**
@@ -36,12 +38,18 @@ export class TlsContext {
    *   keys made of it change with the credentials: a session does not outlive the roots that it was believed by.
    * @throws Error if key, certificates and roots do not make sense
    */
-  constructor(credentials: Credentials, ticketSecret: Uint8Array) {
-    const { key, chain, anchors } = credentials;
-    const tickets = hkdfSync("sha256", ticketSecret, chain + anchors, "heddle session tickets", TICKET_KEY_BYTES);
+  constructor(credentials: Credentials | Anchors, ticketSecret: Uint8Array) {
+    const { anchors } = credentials;
+    const { key, chain } = "key" in credentials ? credentials : { key: undefined, chain: undefined };
+    const tickets = hkdfSync(
+      "sha256",
+      ticketSecret,
+      `${chain ?? ""}${anchors}`,
+      "heddle session tickets",
+      TICKET_KEY_BYTES,
+    );
     const options: tls.SecureContextOptions = {
-      key,
-      cert: chain,
+      ...(key !== undefined && { key, cert: chain }),
       ca: anchors,
       minVersion: "TLSv1.3",
       maxVersion: "TLSv1.3",
@@ -51,7 +59,6 @@ export class TlsContext {
       // OpenSSL resumes no session of a client with a certificate without one.
       sessionIdContext: "heddle",
     };
-    this.credentials = credentials;
     this.secure = createContext(options);
   }
 }
@@ -120,7 +127,7 @@ export function serveTls(connection: Connection, options: ServerOptions, done: H
   return giveUp;
 }
 
-/** The same as the client. */
+/** The same as the client; without a certificate if its context has none. */
 export function dialTls(connection: Connection, options: ClientOptions, done: HandshakeDone): () => void {
   const { context, serverName, session, onSession } = options;
   const socket = connection.startTls((handle, onread) => new TlsSocket(common(handle, onread, options)));

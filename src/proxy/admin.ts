@@ -3,10 +3,11 @@
  * data path, so Node's own HTTP server serves it.
  */
 import http from "node:http";
-import net from "node:net";
+import type { AddressInfo } from "node:net";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 
+import { isLoopback } from "../net/loopback.ts";
 import { isAllowedHost } from "../protocol/host-check.ts";
 import { LOG_LEVELS, type LogLevel } from "../telemetry/log.ts";
 import type { SocketAddress } from "./config.ts";
@@ -56,7 +57,7 @@ export class Admin {
   }
 
   get address(): SocketAddress {
-    const { address, port } = this.#server.address() as net.AddressInfo;
+    const { address, port } = this.#server.address() as AddressInfo;
     return { host: address, port };
   }
 
@@ -194,12 +195,3 @@ function isRebound({ headers: { host }, socket: { localAddress } }: http.Incomin
   const local = localAddress ?? "";
   return host !== undefined && isLoopback(local) && !isAllowedHost(host, local);
 }
-
-function isLoopback(address: string): boolean {
-  return LOOPBACK.check(address, net.isIPv6(address) ? "ipv6" : "ipv4");
-}
-
-const LOOPBACK = new net.BlockList();
-LOOPBACK.addSubnet("127.0.0.0", 8, "ipv4");
-LOOPBACK.addSubnet("::ffff:127.0.0.0", 104, "ipv6");
-LOOPBACK.addAddress("::1", "ipv6");

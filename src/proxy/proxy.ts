@@ -2,11 +2,13 @@
 import type { Discovery } from "../model/discovery.ts";
 import { type Clock, systemClock } from "../net/clock.ts";
 import type { CredentialSource } from "../net/credentials.ts";
+import { isLoopback } from "../net/loopback.ts";
 import { compilePolicy } from "../policy/policy.ts";
 import { exposition, mergeSnapshots, staleSeries } from "../telemetry/exposition.ts";
 import { Logger, type LogLevel } from "../telemetry/log.ts";
 import { MetricsRegistry } from "../telemetry/metrics.ts";
 import { XdsClient } from "../xds/client.ts";
+import type { ClientTransport } from "../xds/client-transport.ts";
 import { Admin } from "./admin.ts";
 import type { Carrier, TrafficAddresses } from "./carrier.ts";
 import type { ProxyConfig, SocketAddress } from "./config.ts";
@@ -103,8 +105,8 @@ class Proxy implements RunningProxy {
       logLevel: { get: () => logger.level, set: (level) => this.#setLogLevel(level) },
       onShutdown: this.#requestShutdown,
     });
-    const credentials = await this.#credentials();
-    this.#carrier = await this.#carry(this.#discovery(this.#admin.address), credentials);
+    const { credentials, transport } = await this.#introduce();
+    this.#carrier = await this.#carry(this.#discovery(this.#admin.address, transport), credentials);
     this.#accepting = true;
   }
 
@@ -169,11 +171,15 @@ class Proxy implements RunningProxy {
     return this.#config.identity === undefined || this.#identity?.current !== undefined;
   }
 
-  async #credentials(): Promise<CredentialSource | undefined> {
+  /** What it proves itself with, and how it reaches the control plane: in plain, unless that is said. */
+  async #introduce(): Promise<{ credentials: CredentialSource | undefined; transport: ClientTransport | undefined }> {
     const { identity, control } = this.#config;
-    if (this.#given !== undefined || identity === undefined || control === undefined) return this.#given;
+    if (this.#given !== undefined || identity === undefined || control === undefined) {
+      if (control !== undefined && !isLoopback(control.host)) this.#logger.warn(IN_PLAIN, { control: control.host });
+      return { credentials: this.#given, transport: undefined };
+    }
     const { openIdentity } = await import("./identity/identity.ts");
-    this.#identity = openIdentity({
+    const { client, discovery } = await openIdentity({
       config: this.#config,
       identity,
       control,
@@ -182,10 +188,11 @@ class Proxy implements RunningProxy {
       metrics: this.#metrics,
       onRefused: this.#refuseIdentity,
     });
-    return this.#identity;
+    this.#identity = client;
+    return { credentials: client, transport: discovery };
   }
 
-  #discovery(admin: SocketAddress): Discovery {
+  #discovery(admin: SocketAddress, transport: ClientTransport | undefined): Discovery {
     const { control, workload, namespace, service, inbound } = this.#config;
     if (control === undefined) {
       this.#discovered = true;
@@ -197,6 +204,7 @@ class Proxy implements RunningProxy {
       logger: this.#logger,
       clock: this.#clock,
       random: Math.random,
+      ...(transport && { transport }),
       checkPolicy: (policy) => inbound.forEach(({ port }) => compilePolicy(policy, port)),
     });
     this.#xds.onConnectionChange = (connected) => (this.#discovered ||= connected);
@@ -207,6 +215,10 @@ class Proxy implements RunningProxy {
     return this.#xds;
   }
 }
+
+/** What a sidecar without an identity says when its control plane is on another host. */
+const IN_PLAIN =
+  "without a join token this sidecar speaks to the control plane in plain: anybody in between can read and change that, and the control plane refuses it unless it was started with --insecure-xds";
 
 /** Without a control plane there are no services. */
 const nothing: Discovery = {

@@ -1,4 +1,5 @@
 /** What both variants of an aggregated xDS stream have in common, whatever carries it. */
+import { spiffeId, type WorkloadIdentity } from "../model/identity.ts";
 import { DEFAULT_NAMESPACE } from "./authority.ts";
 import type { Node } from "./gen/envoy/config/core/v3/base_pb.ts";
 import type { NodeStatus, Nack } from "./node.ts";
@@ -25,7 +26,7 @@ const UNSERVED_TYPES_MAX = 16;
 /** A request that a stream cannot go on after. */
 export class AdsError extends Error {
   override name = "AdsError";
-  readonly code: "invalid_argument" | "resource_exhausted";
+  readonly code: "invalid_argument" | "resource_exhausted" | "permission_denied";
 
   constructor(code: AdsError["code"], message: string) {
     super(message);
@@ -54,6 +55,7 @@ export class StreamRecord {
   readonly #connectedSince: Date;
   readonly #now: () => Date;
   readonly #logger: Logger;
+  readonly #identity: WorkloadIdentity | undefined;
   readonly #unserved = new Set<string>();
   #id = "";
   #service = "";
@@ -65,19 +67,27 @@ export class StreamRecord {
   #lastNack: Nack | null = null;
   readonly #refusals = new Refusals();
 
-  /** @param now the wall clock */
-  constructor(logger: Logger, now: () => Date) {
+  /**
+   * @param now the wall clock
+   * @param identity what the client has proved to be; undefined if nobody has to
+   */
+  constructor(logger: Logger, now: () => Date, identity?: WorkloadIdentity) {
     this.#logger = logger;
     this.#now = now;
+    this.#identity = identity;
     this.#connectedSince = now();
   }
 
   /** Where the client's bare names are looked up. */
   get namespace(): string {
-    return this.#text("namespace") || DEFAULT_NAMESPACE;
+    return this.#text("namespace") || this.#identity?.namespace || DEFAULT_NAMESPACE;
   }
 
-  /** Takes in who the client says it is; it need only do so in its first request. */
+  /**
+   * Takes in who the client says it is; it need only do so in its first request.
+   *
+   * @throws {@link AdsError} if it says another namespace than that of what it has proved to be
+   */
   identify(node: Node | undefined): void {
     if (node === undefined) return;
     this.#id = node.id;
@@ -85,6 +95,9 @@ export class StreamRecord {
     this.#program = node.userAgentName;
     this.#version = node.userAgentVersionType.value ?? "";
     this.#metadata = node.metadata ?? {};
+    if (this.#identity === undefined || this.namespace === this.#identity.namespace) return;
+    const proved = spiffeId(this.#identity);
+    throw new AdsError("permission_denied", `the node's namespace is not that of its certificate, ${proved}`);
   }
 
   /**

@@ -6,10 +6,11 @@ import { afterEach, describe, it } from "node:test";
 
 import { until } from "../../test/support/until.ts";
 import { systemClock } from "../net/clock.ts";
+import type { Connection } from "../net/connection.ts";
 import { VirtualClock } from "../net/virtual-clock.ts";
 import type { ClientStream } from "./client-transport.ts";
 import { frameMessage, MESSAGE_BYTES_MAX } from "./grpc-frames.ts";
-import { Http2Transport } from "./http2-transport.ts";
+import { Http2Transport, type Secure } from "./http2-transport.ts";
 
 /** What a stream was told. */
 class Heard {
@@ -174,5 +175,59 @@ describe("Http2Transport", () => {
     stream.close();
     await new Promise((resolve) => setImmediate(resolve));
     assert.deepEqual([heard.opened, heard.closed.length], [0, 0]);
+  });
+
+  /** What a test does in the place of TLS. */
+  function held(port: number) {
+    const heard = new Heard();
+    const asked: { connection: Connection; done: (error: Error | undefined) => void }[] = [];
+    let givenUp = 0;
+    const secure: Secure = (connection, done) => {
+      asked.push({ connection, done });
+      return () => {
+        givenUp++;
+        connection.destroy();
+      };
+    };
+    const stream = new Http2Transport({ host: "127.0.0.1", port }, systemClock, "a/b", secure).open(heard);
+    streams.push(stream);
+    return { heard, stream, asked, givenUp: () => givenUp };
+  }
+
+  describe("with something that secures its connections", () => {
+    it("says nothing before it is done, and says then that it is secure", async () => {
+      let scheme: unknown;
+      const port = await serve((stream, head) => {
+        scheme = head[":scheme"];
+        stream.respond(grpc);
+      });
+      const { heard, asked } = held(port);
+      await until("a connection is there", () => asked.length === 1);
+      const [{ connection, done }] = asked as [(typeof asked)[0]];
+      assert.equal(connection.bytesWritten, 0);
+      assert.equal(heard.opened, 0);
+      done(undefined);
+      await until("it is open", () => heard.opened === 1);
+      await until("the call came", () => scheme !== undefined);
+      assert.equal(scheme, "https");
+    });
+
+    it("says why it was not", async () => {
+      const port = await serve(() => {});
+      const { heard, asked } = held(port);
+      await until("a connection is there", () => asked.length === 1);
+      asked[0]?.connection.destroy();
+      asked[0]?.done(new Error("the wrong one"));
+      assert.deepEqual([heard.opened, heard.closed], [0, ["the wrong one"]]);
+    });
+
+    it("gives it up when it is closed meanwhile", async () => {
+      const port = await serve(() => {});
+      const { heard, stream, asked, givenUp } = held(port);
+      await until("a connection is there", () => asked.length === 1);
+      stream.close();
+      assert.equal(givenUp(), 1);
+      assert.deepEqual([heard.opened, heard.closed], [0, []]);
+    });
   });
 });

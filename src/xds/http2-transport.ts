@@ -23,7 +23,7 @@ import { frameMessage, MessageReader } from "./grpc-frames.ts";
 export const CONNECT_TIMEOUT_MS = 3_000;
 
 /** The method that is called unless another is named. */
-const DISCOVERY_METHOD = "envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+export const DISCOVERY_METHOD = "envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 
 interface Address {
   /** An IP address literal. */
@@ -31,40 +31,55 @@ interface Address {
   readonly port: number;
 }
 
+/**
+ * Makes sure that a fresh connection leads to who it should, and that nobody else hears what is said on it. `done` is
+ * called once, unless it is given up: without an error the connection is paused; with one it is closed.
+ *
+ * @returns a function that gives it up
+ */
+export type Secure = (connection: Connection, done: (error: Error | undefined) => void) => () => void;
+
 /** Opens every stream on a connection of its own: there is only ever one, and when it fails so may its connection have. */
 export class Http2Transport implements ClientTransport {
   readonly #address: Address;
   readonly #clock: Clock;
   readonly #method: string;
+  readonly #secure: Secure | undefined;
 
-  /** @param method "package.Service/Method", of streams in both directions */
-  constructor(address: Address, clock: Clock, method = DISCOVERY_METHOD) {
+  /**
+   * @param method "package.Service/Method", of streams in both directions
+   * @param secure undefined: everything is said in plain
+   */
+  constructor(address: Address, clock: Clock, method = DISCOVERY_METHOD, secure?: Secure) {
     this.#address = address;
     this.#clock = clock;
     this.#method = method;
+    this.#secure = secure;
   }
 
   open(events: StreamEvents): ClientStream {
-    return new GrpcCall(this.#address, this.#clock, this.#method, events);
+    return new GrpcCall(this.#address, this.#clock, this.#method, this.#secure, events);
   }
 }
 
 /**
- *   connecting ──▶ open ──▶ over       `close` and any failure lead to over from everywhere
+ *   connecting ──▶ (securing) ──▶ open ──▶ over       `close` and any failure lead to over from everywhere
  */
 class GrpcCall implements ClientStream, ClientOwner, ResponseReceiver {
   readonly #address: Address;
   readonly #method: string;
   readonly #events: StreamEvents;
   readonly #messages: MessageReader;
-  readonly #giveUpConnecting: () => void;
+  readonly #secure: Secure | undefined;
+  #giveUpConnecting: () => void;
   #http2: Http2ClientConnection | undefined;
   #stream: HttpStream | undefined;
   #over = false;
 
-  constructor(address: Address, clock: Clock, method: string, events: StreamEvents) {
+  constructor(address: Address, clock: Clock, method: string, secure: Secure | undefined, events: StreamEvents) {
     this.#address = address;
     this.#method = method;
+    this.#secure = secure;
     this.#events = events;
     this.#messages = new MessageReader((message) => {
       if (!this.#over) this.#events.onMessage(message);
@@ -73,7 +88,8 @@ class GrpcCall implements ClientStream, ClientOwner, ResponseReceiver {
       { address: address.host, port: address.port, timeoutMs: CONNECT_TIMEOUT_MS },
       (error, connection) => {
         if (connection === undefined) this.#fail(error?.message ?? "no connection");
-        else this.#begin(connection, clock);
+        else if (secure === undefined) this.#begin(connection, clock);
+        else this.#giveUpConnecting = secure(connection, (wrong) => this.#secured(connection, clock, wrong));
       },
     );
   }
@@ -124,6 +140,12 @@ class GrpcCall implements ClientStream, ClientOwner, ResponseReceiver {
     this.#fail(error?.message ?? "the connection was closed");
   }
 
+  #secured(connection: Connection, clock: Clock, wrong: Error | undefined): void {
+    this.#giveUpConnecting = () => {};
+    if (wrong === undefined) this.#begin(connection, clock);
+    else this.#fail(wrong.message);
+  }
+
   #begin(connection: Connection, clock: Clock): void {
     // The stream is always open, so a control plane that vanished without a word is found out by pings.
     this.#http2 = new Http2ClientConnection(connection, this, { ...defaultHttp2ClientOptions, clock });
@@ -131,7 +153,7 @@ class GrpcCall implements ClientStream, ClientOwner, ResponseReceiver {
     const { host, port } = this.#address;
     const head: RequestHead = {
       method: "POST",
-      scheme: "http",
+      scheme: this.#secure === undefined ? "http" : "https",
       authority: host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`,
       path: `/${this.#method}`,
       headers: ["content-type", "application/grpc", "te", "trailers", "user-agent", "heddle"],

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
+import { Code, ConnectError, type ConnectRouter, type ContextValues, createContextValues } from "@connectrpc/connect";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 
 import { until } from "../../test/support/until.ts";
@@ -17,7 +17,7 @@ import { world } from "./testing/worlds.ts";
 
 type Handler = (
   requests: AsyncIterable<DeltaDiscoveryRequest>,
-  context: { readonly signal: AbortSignal },
+  context: { readonly signal: AbortSignal; readonly values: ContextValues },
 ) => AsyncGenerator<DeltaDiscoveryResponse>;
 
 /** The delta method as connect would call it. */
@@ -41,7 +41,7 @@ class Call {
   #ended = false;
 
   constructor(delta: Handler) {
-    this.responses = delta(this.#read(), { signal: this.abort.signal });
+    this.responses = delta(this.#read(), { signal: this.abort.signal, values: createContextValues() });
   }
 
   send(request: MessageInitShape<typeof DeltaDiscoveryRequestSchema>): void {

@@ -1,8 +1,10 @@
 import { Code, ConnectError, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
 
+import { spiffeId } from "../model/identity.ts";
 import { emptyMesh, type Mesh } from "../model/mesh.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { AdsError, type AdsSession, StreamRecord } from "./ads-session.ts";
+import { callerIdentity } from "./caller.ts";
 import { DeltaSession } from "./delta-session.ts";
 import { AggregatedDiscoveryService } from "./gen/envoy/service/discovery/v3/ads_pb.ts";
 import type { NodeStatus } from "./node.ts";
@@ -21,6 +23,8 @@ export interface AdsServerOptions {
   readonly version: string;
   /** The wall clock. */
   readonly now?: () => Date;
+  /** Somebody said to be of another namespace than it has proved to be of, and was refused. */
+  readonly onForeign?: (detail: string, who: string) => void;
 }
 
 interface Stream {
@@ -34,6 +38,7 @@ export class AdsServer {
   readonly #logger: Logger;
   readonly #now: () => Date;
   readonly #controlPlane: string;
+  readonly #onForeign: (detail: string, who: string) => void;
   readonly #streams = new Set<Stream>();
   #snapshot: Snapshot;
   #closed = false;
@@ -42,6 +47,7 @@ export class AdsServer {
     this.#logger = options.logger;
     this.#now = options.now ?? (() => new Date());
     this.#controlPlane = `heddle/${options.version}`;
+    this.#onForeign = options.onForeign ?? (() => {});
     this.#snapshot = new Snapshot(emptyMesh, options.logger);
   }
 
@@ -83,7 +89,9 @@ export class AdsServer {
     if (this.#streams.size >= STREAMS_MAX) {
       throw new ConnectError(`more than ${STREAMS_MAX} xDS streams`, Code.ResourceExhausted);
     }
-    const session = new Session(this.#snapshot, new StreamRecord(this.#logger, this.#now), this.#controlPlane);
+    const identity = context.values.get(callerIdentity);
+    const record = new StreamRecord(this.#logger, this.#now, identity);
+    const session = new Session(this.#snapshot, record, this.#controlPlane);
     const bell = new Bell();
     const over = new AbortController();
     const end = (): void => {
@@ -105,6 +113,9 @@ export class AdsServer {
           bell.ring();
         }
       } catch (error) {
+        if (error instanceof AdsError && error.code === "permission_denied") {
+          this.#onForeign(error.message, identity === undefined ? "" : spiffeId(identity));
+        }
         over.abort(asConnectError(error));
       }
       end();
@@ -143,8 +154,11 @@ class Bell {
 
 function asConnectError(error: unknown): ConnectError {
   if (!(error instanceof AdsError)) return ConnectError.from(error);
-  return new ConnectError(
-    error.message,
-    error.code === "invalid_argument" ? Code.InvalidArgument : Code.ResourceExhausted,
-  );
+  return new ConnectError(error.message, CODES[error.code]);
 }
+
+const CODES = {
+  invalid_argument: Code.InvalidArgument,
+  resource_exhausted: Code.ResourceExhausted,
+  permission_denied: Code.PermissionDenied,
+} as const satisfies Record<AdsError["code"], Code>;

@@ -4,6 +4,7 @@ import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/p
 import { ControlIdentity, type IdentityOptions } from "../../src/control/identity/identity.ts";
 import { listenXds } from "../../src/control/xds-server.ts";
 import { systemClock } from "../../src/net/clock.ts";
+import type { CredentialSource } from "../../src/net/credentials.ts";
 import { VirtualClock } from "../../src/net/virtual-clock.ts";
 import { IdentityClient } from "../../src/proxy/identity/identity-client.ts";
 import { Logger } from "../../src/telemetry/log.ts";
@@ -13,22 +14,33 @@ import {
   type CertifyResponse,
   CertifyResponseSchema,
 } from "../../src/xds/gen/heddle/identity/v1/identity_pb.ts";
-import { Http2Transport } from "../../src/xds/http2-transport.ts";
+import { Http2Transport, type Secure } from "../../src/xds/http2-transport.ts";
+import { AdsServer } from "../../src/xds/server.ts";
+import { decodeJoinToken, joinProof } from "../../src/xds/join-token.ts";
 import { until } from "./until.ts";
-
-const ANY = { host: "127.0.0.1", port: 0 };
 
 export interface TestAuthority {
   readonly identity: ControlIdentity;
+  /** The mesh that it tells of. */
+  readonly ads: AdsServer;
   /** Its own time; the wall clock goes with it. */
   readonly clock: VirtualClock;
   readonly address: { readonly host: string; readonly port: number };
+  /** What its xDS port proves itself with. */
+  readonly credentials: CredentialSource;
   readonly refusals: string[];
+  /** Connections and streams of the xDS port. */
+  readonly xdsRefusals: string[];
   readonly log: string[];
   now(): number;
+  /** What is sent as a proof. */
   token(workload: string, over?: { namespace?: string; serviceAccount?: string }): string;
+  /** What a sidecar is given. */
+  joinToken(workload: string, over?: { namespace?: string; serviceAccount?: string }): string;
   /** A sidecar's client, with a token of its own. */
   client(workload: string, over?: Partial<ClientOptions>): TestClient;
+  /** As `close`, but its clients go on. */
+  stop(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -41,6 +53,8 @@ interface ClientOptions {
   /** Milliseconds that its machine has slept: only its wall clock has noticed. */
   readonly slept: () => number;
   readonly random: () => number;
+  /** It speaks to the authority in TLS. */
+  readonly secure: Secure;
 }
 
 export interface TestClient {
@@ -51,9 +65,20 @@ export interface TestClient {
   readonly refused: string[];
 }
 
-export async function startAuthority(over: Partial<IdentityOptions> = {}): Promise<TestAuthority> {
+interface AuthorityOptions extends IdentityOptions {
+  /** Milliseconds by which its wall clock is behind the machine's, which is what TLS goes by. */
+  readonly behindMs: number;
+  /** 0 for any. */
+  readonly port: number;
+}
+
+export async function startAuthority({
+  behindMs = 0,
+  port = 0,
+  ...over
+}: Partial<AuthorityOptions> = {}): Promise<TestAuthority> {
   const clock = new VirtualClock();
-  const startedAt = Date.now();
+  const startedAt = Date.now() - behindMs;
   const now = (): number => startedAt + clock.now();
   const refusals: string[] = [];
   const log: string[] = [];
@@ -68,23 +93,50 @@ export async function startAuthority(over: Partial<IdentityOptions> = {}): Promi
     onRefused: (reason) => refusals.push(reason),
     ...over,
   });
-  const routes = identity.register.bind(identity);
-  const listener = await listenXds({ address: ANY, clock: systemClock, routes });
+  const credentials = await identity.serverCertificate();
+  const xdsRefusals: string[] = [];
+  const onForeign = (): void => void xdsRefusals.push("namespace");
+  const ads = new AdsServer({ logger: logger(log), version: "test", onForeign });
+  const listener = await listenXds({
+    address: { host: "127.0.0.1", port },
+    insecure: false,
+    credentials,
+    trustDomain: "cluster.local",
+    clock: systemClock,
+    now: over.now ?? now,
+    logger: logger(log),
+    onRefused: (reason) => xdsRefusals.push(reason),
+    routes: (router) => {
+      identity.register(router);
+      ads.register(router);
+    },
+  });
   const clients: IdentityClient[] = [];
 
-  const token: TestAuthority["token"] = (workload, { namespace = "shop", serviceAccount = "price" } = {}) => {
+  const joinToken: TestAuthority["token"] = (workload, { namespace = "shop", serviceAccount = "price" } = {}) => {
     const made = identity.joinToken({ namespace, serviceAccount, workload });
     if (typeof made === "string") throw new Error(made);
     return made.token;
   };
+  const token: TestAuthority["token"] = (...of) => joinProof(decodeJoinToken(joinToken(...of)));
+  const stop = async (): Promise<void> => {
+    credentials.close();
+    ads.close();
+    await identity.close();
+    await listener.close();
+  };
   return {
     identity,
+    ads,
     clock,
     address: listener.address,
+    credentials,
     refusals,
+    xdsRefusals,
     log,
     now,
     token,
+    joinToken,
     client: (workload, options = {}) => {
       const {
         serviceAccount = "price",
@@ -92,6 +144,7 @@ export async function startAuthority(over: Partial<IdentityOptions> = {}): Promi
         aheadMs = 0,
         slept = () => 0,
         random = () => 0.5,
+        secure,
       } = options;
       const clientClock = new VirtualClock();
       const clientLog: string[] = [];
@@ -100,7 +153,7 @@ export async function startAuthority(over: Partial<IdentityOptions> = {}): Promi
         identity: { trustDomain: "cluster.local", namespace: "shop", serviceAccount },
         workload,
         token: options.token ?? token(workload, { serviceAccount }),
-        transport: new Http2Transport(address, systemClock, CERTIFY_METHOD),
+        transport: new Http2Transport(address, systemClock, CERTIFY_METHOD, secure),
         clock: clientClock,
         now: () => startedAt + aheadMs + clientClock.now() + slept(),
         random,
@@ -110,10 +163,10 @@ export async function startAuthority(over: Partial<IdentityOptions> = {}): Promi
       clients.push(client);
       return { client, clock: clientClock, log: clientLog, refused };
     },
+    stop,
     close: async () => {
       for (const client of clients) client.close();
-      await identity.close();
-      await listener.close();
+      await stop();
     },
   };
 }

@@ -7,6 +7,7 @@ export class CutRelay {
   connections = 0;
   readonly #target: { readonly host: string; readonly port: number } | undefined;
   readonly #sockets = new Set<net.Socket>();
+  readonly #passed: Buffer[] = [];
   #server: net.Server | undefined;
   #port = 0;
 
@@ -23,6 +24,11 @@ export class CutRelay {
 
   get address(): { readonly host: string; readonly port: number } {
     return { host: "127.0.0.1", port: this.#port };
+  }
+
+  /** All bytes that have passed, both ways. */
+  passed(): Buffer {
+    return Buffer.concat(this.#passed);
   }
 
   /** Ends all connections and refuses others. */
@@ -43,6 +49,7 @@ export class CutRelay {
       const far = net.connect(this.#target);
       this.#keep(far);
       near.pipe(far).pipe(near);
+      for (const socket of [near, far]) socket.on("data", (chunk: Buffer) => this.#passed.push(chunk));
       near.on("close", () => far.destroy());
       far.on("close", () => near.destroy());
     });

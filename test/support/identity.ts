@@ -25,11 +25,17 @@ interface LeafOptions extends Validity {
   readonly anchors: string;
 }
 
-/** @param over validity of the root and the issuer: as a rule an hour ago to in an hour */
-export async function makeTestCa(over: Partial<Validity> = {}): Promise<TestCa> {
+/**
+ * @param over validity of the root and the issuer: as a rule an hour ago to in an hour
+ * @param by those of somebody else
+ */
+export async function makeTestCa(
+  over: Partial<Validity> = {},
+  by?: { readonly root: Signer; readonly issuer: Signer },
+): Promise<TestCa> {
   const validity = { notBefore: Date.now() - HOUR_MS, notAfter: Date.now() + HOUR_MS, ...over };
-  const root = await makeRoot(validity);
-  const issuer = await makeIssuer(root, validity);
+  const root = by?.root ?? (await makeRoot(validity));
+  const issuer = by?.issuer ?? (await makeIssuer(root, validity));
   return {
     root,
     issuer,

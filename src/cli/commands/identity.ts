@@ -39,6 +39,11 @@ it by itself: this command watches, and can be ended and started again.`,
       line: `HEDDLE_JOIN_TOKEN=$(heddle identity token price-1 --service-account price) \\
       heddle proxy --workload price-1 --service price --xds 127.0.0.1:4181`,
     },
+    {
+      does: "The same on another machine than the control plane, which is at 10.0.0.5: the token has its roots, too",
+      line: `HEDDLE_JOIN_TOKEN=$(ssh 10.0.0.5 heddle identity token price-1 --service-account price) \\
+      heddle proxy --workload price-1 --service price --xds 10.0.0.5:4181`,
+    },
   ],
   async run({ flags, positionals, io }) {
     const [action = "show", workload] = positionals as [(typeof ACTIONS)[number]?, string?];

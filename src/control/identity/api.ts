@@ -43,6 +43,10 @@ export function addIdentityRoutes<E extends Env>(app: Hono<E>, identity: Identit
       const hint = "shorten the namespace or the service account";
       throw new ApiError("bad-fields", "the names do not fit into a certificate", hint);
     }
+    if (made === "reserved") {
+      const hint = "give the workload another service account";
+      throw new ApiError("bad-fields", "this is the control plane's own identity, which nobody else may have", hint);
+    }
     return c.json({ ...made, expiresInSeconds: TOKEN_LIFETIME_MS / 1_000 }, 201);
   });
 

@@ -47,10 +47,7 @@ interface KnownRoot {
 export class Authority {
   readonly trustDomain: string;
   readonly lifetimeMs: number;
-  /** Called after each change of `trust`. */
-  onChange: (() => void) | undefined;
-  /** Leaves signed so far. */
-  issued = 0;
+  readonly #listeners = new Set<() => void>();
   readonly #now: () => number;
   #state: TrustState;
   #trust: Trust;
@@ -78,7 +75,14 @@ export class Authority {
     this.#state = state;
     this.#trust = trustOf(state);
     this.#known = knownRoots(state);
-    if (!sameTrust(before, this.#trust)) this.onChange?.();
+    if (sameTrust(before, this.#trust)) return;
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** Calls `listener` after each change of `trust`. @returns a function that ends it */
+  watch(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
   }
 
   /**
@@ -93,7 +97,6 @@ export class Authority {
     const notAfter = Math.min(now + this.lifetimeMs, end);
     const names = { uris: [spiffeId(identity)], dnsNames: [linkerdName(identity)] };
     const leaf = await makeLeaf(issuer, publicKey, names, { notBefore: now - CLOCK_SKEW_MS, notAfter });
-    this.issued++;
     const chain = [leaf, issuer.certificate, ...issuer.intermediates].map((text) => new X509Certificate(text).raw);
     return { chain, notAfter };
   }

@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 
 import { makeTestCa, type TestCa } from "../../../test/support/identity.ts";
 import { needs } from "../../../test/support/peers.ts";
-import { makeIssuer, makeLeaf, makeRoot } from "./certificates.ts";
+import { makeCross, makeIssuer, makeLeaf, makeRoot } from "./certificates.ts";
 
 const run = promisify(execFile);
 const PRICE = "spiffe://cluster.local/ns/shop/sa/price";
@@ -25,6 +25,11 @@ describe("certificates", () => {
   after(() => rm(folder, { recursive: true }));
 
   const openssl = async (...words: string[]): Promise<string> => (await run("openssl", words, { cwd: folder })).stdout;
+
+  /** @param chain a file with the leaf first */
+  function verify(roots: string, chain: string): Promise<string> {
+    return openssl("verify", "-x509_strict", "-CAfile", roots, "-untrusted", chain, chain);
+  }
 
   it("openssl verifies a leaf as server and as client", needs("openssl"), async () => {
     const { chain } = await ca.credentials(PRICE);
@@ -77,6 +82,25 @@ describe("certificates", () => {
       openssl("verify", "-CAfile", "other.pem", "-untrusted", "chain.pem", "chain.pem"),
       /unable to get/,
     );
+  });
+
+  it("a root that another has certified is followed from either, by openssl", needs("openssl"), async () => {
+    const next = await makeTestCa();
+    const validity = { notBefore: Date.now() - 60_000, notAfter: Date.now() + HOUR_MS };
+    const cross = await makeCross(next.root.certificate, ca.root, validity);
+    const { chain } = await next.credentials(PRICE);
+    await writeFile(join(folder, "old.pem"), ca.anchors);
+    await writeFile(join(folder, "new.pem"), next.anchors);
+    await writeFile(join(folder, "both.pem"), ca.anchors + next.anchors);
+    await writeFile(join(folder, "plain.pem"), chain);
+    await writeFile(join(folder, "crossed.pem"), chain + cross);
+    for (const roots of ["old.pem", "new.pem", "both.pem"]) assert.match(await verify(roots, "crossed.pem"), /OK/);
+    await assert.rejects(verify("old.pem", "plain.pem"), /unable to get/);
+    const made = new X509Certificate(cross);
+    assert.ok(made.ca);
+    assert.equal(made.subject, new X509Certificate(next.root.certificate).subject);
+    assert.ok(made.publicKey.equals(new X509Certificate(next.root.certificate).publicKey));
+    assert.ok(made.checkIssued(new X509Certificate(ca.root.certificate)));
   });
 
   it("two roots made one after the other have different names, keys and serial numbers", async () => {

@@ -70,6 +70,35 @@ export async function makeIssuer(root: Signer, { notBefore, notAfter }: Validity
 }
 
 /**
+ * A certificate by `below` for another root's name and key (RFC 5280 §3.2, cross-certificate): whoever trusts `below`
+ * alone follows it from what that root has signed.
+ *
+ * @param root PEM
+ * @returns PEM
+ */
+export async function makeCross(root: string, below: Signer, { notBefore, notAfter }: Validity): Promise<string> {
+  const above = new x509.X509Certificate(below.certificate);
+  const { subjectName, publicKey } = new x509.X509Certificate(root);
+  const signing = signingKey(below.key);
+  const certificate = await x509.X509CertificateGenerator.create({
+    subject: subjectName,
+    issuer: above.subjectName,
+    publicKey,
+    signingKey: signing.key,
+    signingAlgorithm: signing.algorithm,
+    notBefore: new Date(notBefore),
+    notAfter: new Date(notAfter),
+    extensions: [
+      new x509.BasicConstraintsExtension(true, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(publicKey),
+      ...authorityKey(above),
+    ],
+  });
+  return pem(certificate);
+}
+
+/**
  * A certificate for a workload's key, for both ends of a TLS connection. It has no subject: who it is stands in the
  * alternative names, which are critical then (RFC 5280 §4.2.1.6).
  *

@@ -18,7 +18,7 @@ async function setUp() {
   const issuer = { ...(await makeIssuer(root, validity)), intermediates: [] };
   const clock = new VirtualClock();
   const refused: string[] = [];
-  const state = { roots: [root.certificate], issuer, retired: [], goal: undefined };
+  const state = { roots: [root.certificate], issuer, crosses: [], retired: [], goal: undefined };
   const service = new CertifyService({
     authority: new Authority({ trustDomain: "cluster.local", lifetimeMs: 60_000, now: Date.now, state }),
     tokens: new JoinTokens(clock),
@@ -27,6 +27,7 @@ async function setUp() {
     now: Date.now,
     logger: recordingLogger().logger,
     onRefused: (reason) => refused.push(reason),
+    onIssued: () => {},
   });
   const client = createClient(
     Identity,

@@ -44,18 +44,20 @@ export interface CertifyServiceOptions {
   readonly now: () => number;
   readonly logger: Logger;
   readonly onRefused: (reason: RefusalReason) => void;
+  readonly onIssued: () => void;
 }
 
 export class CertifyService {
   readonly #options: CertifyServiceOptions;
   readonly #streams = new Set<CertifyStream>();
+  readonly #unwatch: () => void;
   #closed = false;
 
   constructor(options: CertifyServiceOptions) {
     this.#options = options;
-    options.authority.onChange = () => {
+    this.#unwatch = options.authority.watch(() => {
       for (const stream of this.#streams) stream.trustChanged();
-    };
+    });
   }
 
   /** Streams open now. */
@@ -74,6 +76,7 @@ export class CertifyService {
   /** Ends all streams and takes no more. */
   close(): void {
     this.#closed = true;
+    this.#unwatch();
     for (const stream of this.#streams) stream.end();
   }
 
@@ -199,6 +202,7 @@ class CertifyStream {
     if (asked.request.length > 0) {
       const key = await requestedKey(asked.request, identity);
       const { chain, notAfter } = await authority.issue(identity, key);
+      this.#options.onIssued();
       if (this.#over) return;
       const value = { chain: [...chain], now: BigInt(Math.round(now())) };
       this.#certificates.push({ response: { case: "certificate", value } });

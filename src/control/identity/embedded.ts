@@ -2,7 +2,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { join } from "node:path";
 
-import { makeIssuer, makeRoot, type Signer } from "./certificates.ts";
+import { makeCross, makeIssuer, makeRoot, type Signer } from "./certificates.ts";
 import { readSecretFile, writeSecretFile } from "./secret-file.ts";
 import type { Issuer, TrustGoal, TrustState } from "./trust-state.ts";
 
@@ -10,6 +10,9 @@ const DAY_MS = 86_400_000;
 /** Milliseconds. */
 export const ROOT_LIFETIME_MS = 3_650 * DAY_MS;
 export const ISSUER_LIFETIME_MS = 365 * DAY_MS;
+
+/** Changes of the root that a sidecar may have missed and still believe the control plane. */
+export const CROSSES_MAX = 4;
 
 /** In the state folder. */
 export const EMBEDDED_FILE = "identity.json";
@@ -53,7 +56,7 @@ export class EmbeddedAuthority {
     if (file !== undefined && text !== undefined) return new EmbeddedAuthority(file, now, parse(file, text));
     const root = await newRoot(now());
     const issuer = await newIssuer(root, now());
-    const trust: TrustState = { roots: [root.certificate], issuer, retired: [], goal: undefined };
+    const trust: TrustState = { roots: [root.certificate], issuer, crosses: [], retired: [], goal: undefined };
     const authority = new EmbeddedAuthority(file, now, { root, trust });
     await authority.save(trust);
     return authority;
@@ -78,10 +81,13 @@ export class EmbeddedAuthority {
   /** What a rotation leads to: a new issuer, and, unless only that is wanted, a new root above it. */
   async goal(what: "all" | "issuer"): Promise<TrustGoal> {
     const now = this.#now();
-    if (what === "issuer") return { roots: this.#trust.roots, issuer: await newIssuer(this.#root, now) };
+    const { roots, crosses } = this.#trust;
+    if (what === "issuer") return { roots, crosses, issuer: await newIssuer(this.#root, now) };
     const root = await newRoot(now);
     this.#nextRoot = root;
-    return { roots: [root.certificate], issuer: await newIssuer(root, now) };
+    const cross = await newCross(root, this.#root, now);
+    const good = [...cross, ...crosses].filter((one) => endOf(one) > now).slice(0, CROSSES_MAX);
+    return { roots: [root.certificate], crosses: good, issuer: await newIssuer(root, now) };
   }
 }
 
@@ -89,10 +95,21 @@ function newRoot(now: number): Promise<Signer> {
   return makeRoot({ notBefore: now - BACKDATE_MS, notAfter: now + ROOT_LIFETIME_MS });
 }
 
+/** @returns none if the root before is good no more */
+async function newCross(root: Signer, before: Signer, now: number): Promise<string[]> {
+  const notAfter = Math.min(endOf(root.certificate), endOf(before.certificate));
+  if (notAfter <= now) return [];
+  return [await makeCross(root.certificate, before, { notBefore: now - BACKDATE_MS, notAfter })];
+}
+
 async function newIssuer(root: Signer, now: number): Promise<Issuer> {
-  const end = new X509Certificate(root.certificate).validToDate.getTime();
-  const notAfter = Math.min(now + ISSUER_LIFETIME_MS, end);
+  const notAfter = Math.min(now + ISSUER_LIFETIME_MS, endOf(root.certificate));
   return { ...(await makeIssuer(root, { notBefore: now - BACKDATE_MS, notAfter })), intermediates: [] };
+}
+
+/** Milliseconds since the epoch. */
+function endOf(certificate: string): number {
+  return new X509Certificate(certificate).validToDate.getTime();
 }
 
 /** @throws Error. Such a file is never replaced: whoever has a certificate by it would be locked out. */
@@ -102,6 +119,8 @@ function parse(file: string, text: string): Omit<Stored, "version"> {
     if (stored.version !== VERSION) throw new Error(`expected version ${VERSION}`);
     const { root, trust } = stored;
     const goal = trust.goal ?? undefined;
+    // A state folder from before there were any has none.
+    const { crosses = [] } = trust as Partial<TrustState>;
     for (const signer of [root, trust.issuer, ...(goal === undefined ? [] : [goal.issuer])]) {
       if (!new X509Certificate(signer.certificate).checkPrivateKey(createPrivateKey(signer.key))) {
         throw new Error("a key does not fit its certificate");
@@ -110,7 +129,8 @@ function parse(file: string, text: string): Omit<Stored, "version"> {
     for (const certificate of trust.roots) void new X509Certificate(certificate);
     if (trust.roots.length === 0) throw new Error("expected at least one root");
     if (!Array.isArray(trust.retired)) throw new Error("expected a list of retired roots");
-    return { root, trust: { ...trust, goal } };
+    for (const certificate of crosses) void new X509Certificate(certificate);
+    return { root, trust: { ...trust, crosses, goal } };
   } catch (error) {
     const hint = "restore it from a copy, or remove it: then all sidecars must be started again";
     throw new Error(`${file} is not readable (${(error as Error).message}); ${hint}`, { cause: error });

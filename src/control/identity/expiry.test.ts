@@ -19,7 +19,7 @@ describe("expiry", () => {
     };
     const clock = new VirtualClock();
     const now = (): number => start + clock.now();
-    const state = { roots: [root.certificate], issuer, retired: [], goal: undefined };
+    const state = { roots: [root.certificate], issuer, crosses: [], retired: [], goal: undefined };
     const authority = new Authority({ trustDomain: "cluster.local", lifetimeMs: DAY_MS, now, state });
     const { logger, lines } = recordingLogger();
     const end = warnOfExpiry(authority, clock, now, logger);

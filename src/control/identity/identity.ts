@@ -3,10 +3,11 @@ import { X509Certificate } from "node:crypto";
 
 import type { ConnectRouter } from "@connectrpc/connect";
 
-import { DEFAULT_TRUST_DOMAIN } from "../../model/identity.ts";
+import { CONTROL_NAMESPACE, CONTROL_SERVICE_ACCOUNT, DEFAULT_TRUST_DOMAIN } from "../../model/identity.ts";
 import { workloadKey } from "../../model/workload.ts";
 import type { Clock } from "../../net/clock.ts";
 import type { Logger } from "../../telemetry/log.ts";
+import { encodeJoinToken } from "../../xds/join-token.ts";
 import { Authority } from "./authority.ts";
 import { CertifyService, isNameable, type RefusalReason } from "./certify-service.ts";
 import { EmbeddedAuthority } from "./embedded.ts";
@@ -16,6 +17,7 @@ import { GivenMemory, type IdentityFiles, readGiven } from "./given.ts";
 import { JoinTokens, type TokenSubject } from "./join-tokens.ts";
 import { Proxies } from "./proxies.ts";
 import { Rotation, type RotationStatus } from "./rotation.ts";
+import { ServerCertificate } from "./server-certificate.ts";
 import { fingerprintOf, subjectOf, type TrustState } from "./trust-state.ts";
 
 /** Milliseconds that a leaf is good for when nobody says otherwise (Linkerd's issuanceLifetime), and the least. */
@@ -44,6 +46,13 @@ export interface IdentityOptions extends IdentitySettings {
   readonly onRefused: (reason: RefusalReason) => void;
 }
 
+/** What `joinToken` can answer. */
+export type JoinTokenOutcome =
+  | { readonly token: string; readonly trustDomain: string }
+  | "full"
+  | "bad-name"
+  | "reserved";
+
 /** What `rotate` can answer. */
 export type RotateOutcome = "started" | "under way" | "not ours";
 
@@ -60,6 +69,8 @@ export class ControlIdentity {
   readonly #proxies: Proxies;
   readonly #rotation: Rotation;
   readonly #service: CertifyService;
+  /** Certificates given to sidecars since the start. */
+  #issued = 0;
   readonly #embedded: EmbeddedAuthority | undefined;
   readonly #cleanups: (() => void | Promise<void>)[];
   #followed: FollowedFiles | undefined;
@@ -73,7 +84,8 @@ export class ControlIdentity {
     const tokens = new JoinTokens(clock);
     const proxies = new Proxies(now);
     const rotation = new Rotation({ authority, proxies, clock, now, logger, save: (state) => source.save(state) });
-    const service = new CertifyService({ authority, tokens, proxies, clock, now, logger, onRefused });
+    const onIssued = (): void => void this.#issued++;
+    const service = new CertifyService({ authority, tokens, proxies, clock, now, logger, onRefused, onIssued });
     this.#authority = authority;
     this.#tokens = tokens;
     this.#proxies = proxies;
@@ -81,8 +93,8 @@ export class ControlIdentity {
     this.#service = service;
     this.#cleanups = [() => rotation.close(), () => service.close(), warnOfExpiry(authority, clock, now, logger)];
     if (files === undefined) return;
-    const { goal, roots, issuer } = source.state;
-    const first = goal ?? { roots, issuer };
+    const { goal, roots, issuer, crosses } = source.state;
+    const first = goal ?? { roots, issuer, crosses };
     const onChange = (changed: typeof first): Promise<void> => rotation.start(changed);
     const followed = new FollowedFiles({ files, clock, now, logger, first, onChange });
     this.#followed = followed;
@@ -107,6 +119,7 @@ export class ControlIdentity {
     const state: TrustState = {
       roots: [...others, ...given.roots],
       issuer: given.issuer,
+      crosses: given.crosses,
       retired,
       // Roots that were changed while the control plane was away are retired as carefully as others.
       goal: others.length === 0 ? undefined : { ...given, phase: "renew", startedAt: now() },
@@ -123,12 +136,23 @@ export class ControlIdentity {
     this.#service.register(router);
   }
 
-  /** @returns a token; or why there is none: too many wait, or the names are no names */
-  joinToken(subject: TokenSubject): { readonly token: string; readonly trustDomain: string } | "full" | "bad-name" {
+  /**
+   * @returns a token; or why there is none: too many wait, the names are no names, or they are the control plane's own
+   * @throws JoinTokenError if the roots that are trusted do not fit into one
+   */
+  joinToken(subject: TokenSubject): JoinTokenOutcome {
     const { namespace, serviceAccount } = subject;
     if (!isNameable({ trustDomain: this.trustDomain, namespace, serviceAccount })) return "bad-name";
-    const token = this.#tokens.create(subject);
-    return token === undefined ? "full" : { token, trustDomain: this.trustDomain };
+    if (namespace === CONTROL_NAMESPACE && serviceAccount === CONTROL_SERVICE_ACCOUNT) return "reserved";
+    const made = this.#tokens.create(subject);
+    if (made === undefined) return "full";
+    return { token: encodeJoinToken({ ...made, roots: this.#authority.trust.roots }), trustDomain: this.trustDomain };
+  }
+
+  /** What the control plane itself proves who it is with, kept new until it is closed. */
+  serverCertificate(): Promise<ServerCertificate> {
+    const { clock, now, logger } = this.#options;
+    return ServerCertificate.open({ authority: this.#authority, clock, now, logger });
   }
 
   /** Begins a rotation. One that is under way is not begun again. @throws Error if it cannot be saved */
@@ -141,7 +165,7 @@ export class ControlIdentity {
 
   /** Certificates signed since the start, and join tokens that wait. */
   get counts(): { readonly issued: number; readonly tokens: number; readonly streams: number } {
-    return { issued: this.#authority.issued, tokens: this.#tokens.size, streams: this.#service.size };
+    return { issued: this.#issued, tokens: this.#tokens.size, streams: this.#service.size };
   }
 
   /** Milliseconds since the epoch. */

@@ -38,19 +38,20 @@ export class JoinTokens {
     this.#clock = clock;
   }
 
-  /** @returns the token, or undefined if too many wait to be used */
-  create(subject: TokenSubject): string | undefined {
+  /** @returns the token's two halves (see xds/join-token.ts), or undefined if too many wait to be used */
+  create(subject: TokenSubject): { readonly id: string; readonly secret: string } | undefined {
     this.#forgetExpired();
     if (this.#waiting.size >= TOKENS_MAX) return undefined;
     const id = randomBytes(ID_BYTES).toString("base64url");
     const secret = randomBytes(SECRET_BYTES).toString("base64url");
     this.#waiting.set(id, { subject, hash: hash(secret), until: this.#clock.now() + TOKEN_LIFETIME_MS });
-    return `${id}.${secret}`;
+    return { id, secret };
   }
 
   /**
    * Uses a token up.
    *
+   * @param token "id.secret"
    * @throws ProofError if it is none, is not for `workload`, or was good once
    */
   redeem(token: string, workload: string): TokenSubject {

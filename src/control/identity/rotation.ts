@@ -138,7 +138,7 @@ export class Rotation {
     this.#calmSince ??= clock.now();
     if (clock.now() - this.#calmSince < SETTLE_MS) return;
     if (goal.phase === "trust") {
-      await this.#enter({ ...state, issuer: goal.issuer, goal: { ...goal, phase: "renew" } });
+      await this.#enter({ ...state, issuer: goal.issuer, crosses: goal.crosses, goal: { ...goal, phase: "renew" } });
       logger.info("every proxy trusts the new roots; the new issuer signs", { phase: "renew" });
     } else if (goal.phase === "renew") {
       const gone = state.roots.filter((root) => !goal.roots.includes(root));

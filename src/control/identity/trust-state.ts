@@ -14,6 +14,11 @@ export interface TrustGoal {
   /** PEM: every root that proxies are to trust. */
   readonly roots: readonly string[];
   readonly issuer: Issuer;
+  /**
+   * PEM: each root certified by the one before it, the newest first. The control plane shows them to sidecars, so that one
+   * which was away while its only root was retired still believes it, and comes back.
+   */
+  readonly crosses: readonly string[];
 }
 
 export interface TrustState extends TrustGoal {
