@@ -27,6 +27,8 @@ export const openPolicySource: PolicySource = { current: openPolicy, watch: () =
 
 /** That of a sidecar with one. */
 export class DiscoveredPolicy implements PolicySource {
+  /** Called after each new one, when all who watch have heard of it. */
+  onChanged: (() => void) | undefined;
   #current = unheardPolicy;
   readonly #listeners = new Set<(policy: InboundPolicy) => void>();
   readonly #end: () => void;
@@ -35,6 +37,7 @@ export class DiscoveredPolicy implements PolicySource {
     this.#end = discovery.watchPolicy((policy) => {
       this.#current = policy;
       for (const listener of this.#listeners) listener(policy);
+      this.onChanged?.();
     });
   }
 
