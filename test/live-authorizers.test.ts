@@ -35,8 +35,13 @@ function asking(authorizers: Readonly<Record<string, { readonly address: string 
 interface Streams {
   readonly of: Policed;
   readonly callers: readonly RawPeer[];
-  /** Whether bytes pass to and fro. */
-  lives(caller: RawPeer): Promise<void>;
+}
+
+/** Resolves once bytes have passed to and fro. */
+async function lives(caller: RawPeer): Promise<void> {
+  const length = caller.text.length + 4;
+  caller.socket.write("ping");
+  await until("it comes back", () => caller.text.length === length);
 }
 
 /** Two byte streams through one sidecar. */
@@ -46,14 +51,9 @@ async function streams(context: TestContext, policy: InboundPolicy = openPolicy)
     socket.pipe(socket);
   });
   const of = await policedSidecar(context, { applicationPort: server.port, protocol: "opaque", policy });
-  const lives = async (caller: RawPeer): Promise<void> => {
-    const length = caller.text.length + 4;
-    caller.socket.write("ping");
-    await until("it comes back", () => caller.text.length === length);
-  };
   const callers = [await rawConnect(context, of.port), await rawConnect(context, of.port)];
   for (const caller of callers) await lives(caller);
-  return { of, callers, lives };
+  return { of, callers };
 }
 
 async function terminated(of: Policed, kind: "http" | "tcp"): Promise<number> {
@@ -62,7 +62,7 @@ async function terminated(of: Policed, kind: "http" | "tcp"): Promise<number> {
 
 describe("byte streams under way", () => {
   it("go on while an authorizer is asked about them, and are cut one by one as it says", async (context) => {
-    const { of, callers, lives } = await streams(context);
+    const { of, callers } = await streams(context);
     let asked = 0;
     const opa = await startAuthorizer(context, () => (asked++ === 0 ? OK : DENIED));
     of.set(asking({ opa }));
@@ -93,11 +93,11 @@ describe("byte streams under way", () => {
     const second = await streams(context);
     second.of.set(asking({ opa }, { timeoutMs: 300, failOpen: true }));
     await until("it was tried", () => second.of.log.filter((line) => line.includes("could not be asked")).length === 2);
-    for (const caller of second.callers) await second.lives(caller);
+    for (const caller of second.callers) await lives(caller);
   });
 
   it("are asked about anew if the authorizer is replaced before it has answered, and no more if nobody wants it", async (context) => {
-    const { of, callers, lives } = await streams(context);
+    const { of, callers } = await streams(context);
     const slow = await startAuthorizer(context, () => undefined);
     of.set(asking({ opa: slow }));
     await until("it is asked", () => slow.requests.length === 2);

@@ -87,8 +87,7 @@ export class LiveCall implements Call {
   /** The policy is another: ends `live` if it would not be let in, now or as soon as that is known. */
   review(guard: Guard, live: Live, head: RequestHead | undefined): void {
     if (live.over || this.#examined === "underway" || !this.#examine(guard, live, head)) return;
-    const seen = guard.believes(this.jwt) ? this : { ...this, jwt: undefined };
-    const decision = guard.decide(seen);
+    const decision = guard.decide(guard.believes(this.jwt) ? this : this.#withoutClaims());
     if (!decision.allowed) {
       this.#end(guard, live, decision, failures.forbidden, guard.tell(this, decision), decision.reason);
     } else if (head?.method === "CONNECT" && guard.counts) {
@@ -96,6 +95,11 @@ export class LiveCall implements Call {
     } else {
       this.#consult(guard, live, decision, head);
     }
+  }
+
+  #withoutClaims(): Call {
+    const { peer, port, localAddress, sni, request } = this;
+    return { peer, port, localAddress, sni, request };
   }
 
   /** @returns false: what its tokens are worth will be known later, or it has ended for it */
