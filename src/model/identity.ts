@@ -41,3 +41,8 @@ export function parseSpiffeId(text: string): WorkloadIdentity | undefined {
 export function linkerdName({ trustDomain, namespace, serviceAccount }: WorkloadIdentity): string {
   return `${serviceAccount}.${namespace}.serviceaccount.identity.linkerd.${trustDomain}`;
 }
+
+/** Whether it may be such a name, of whatever workload in whatever trust domain. */
+export function isLinkerdName(text: string): boolean {
+  return text.includes(".serviceaccount.identity.linkerd.");
+}

@@ -88,6 +88,11 @@ export class Traffic implements Carrier {
     };
   }
 
+  /** What there is of certificates is known here at once. */
+  get informed(): boolean {
+    return this.#policy?.heard ?? true;
+  }
+
   /** Connections being served. */
   get open(): number {
     return this.#listeners().reduce((sum, listener) => sum + listener.open, 0);
