@@ -9,6 +9,7 @@ import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { WebSocket, WebSocketServer } from "ws";
 
 import { type InboundPolicy, type JwtRule, NO_DOCUMENT, openPolicy } from "../src/model/inbound-policy.ts";
+import { LIVE_QUESTIONS_MAX } from "../src/proxy/authz/external.ts";
 import { type Authorizer, startAuthorizer } from "./support/authorizer.ts";
 import { metricSum } from "./support/mesh.ts";
 import { onPath, type Policed, policedSidecar, policyOf, rule } from "./support/policed.ts";
@@ -108,6 +109,36 @@ describe("byte streams under way", () => {
     await until("the second is asked", () => slow.requests.length === 4);
     of.set(openPolicy);
     for (const caller of callers) await lives(caller);
+    assert.equal(await terminated(of, "tcp"), 0);
+  });
+
+  it("by the thousand are asked about a few at a time, and meanwhile there is room for what comes", async (context) => {
+    const { of, callers } = await streams(context);
+    const more = Array.from({ length: 2 * LIVE_QUESTIONS_MAX }, async () => {
+      const caller = await rawConnect(context, of.port);
+      await lives(caller);
+      return caller;
+    });
+    const all = [...callers, ...(await Promise.all(more))];
+    const answers: (() => void)[] = [];
+    const opa = await startAuthorizer(context, (_, later) => {
+      answers.push(() => later(OK));
+      return undefined;
+    });
+    of.set(asking({ opa }, { timeoutMs: 60_000 }));
+    await until("as many as may are asked about", () => opa.requests.length === LIVE_QUESTIONS_MAX, 20_000);
+    const late = await rawConnect(context, of.port);
+    late.socket.write("ping");
+    await until("so is one that has just come", () => opa.requests.length === LIVE_QUESTIONS_MAX + 1);
+    answers.at(-1)?.();
+    await until("it is let in", () => late.text === "ping");
+    assert.equal(opa.requests.length, LIVE_QUESTIONS_MAX + 1);
+    for (let answered = 0; answered < all.length + 1; answered++) {
+      await until("it is asked", () => answers.length > answered, 20_000);
+      answers[answered]?.();
+    }
+    await until("all were asked about", () => opa.requests.length === all.length + 1, 20_000);
+    await Promise.all(all.map(lives));
     assert.equal(await terminated(of, "tcp"), 0);
   });
 

@@ -35,7 +35,7 @@ import type { InboundConfig } from "../config.ts";
 import type { ProxyContext } from "../context.ts";
 import { callerLabels } from "../tls/labels.ts";
 import type { RequestForm } from "./check-attributes.ts";
-import { External, type ExternalVerdict } from "./external.ts";
+import { External, type ExternalVerdict, type Lasting } from "./external.ts";
 import { explainCommand, originLabels, peerName, portLabels } from "./labels.ts";
 
 interface Ready {
@@ -171,6 +171,7 @@ export class Guard {
     call: Call,
     form: RequestForm | undefined,
     done: (verdict: ExternalVerdict) => void,
+    about?: Lasting,
   ): () => void {
     const report = (verdict: ExternalVerdict): void => {
       if (verdict.kind !== "ok") {
@@ -181,7 +182,7 @@ export class Guard {
       done(verdict);
     };
     // Rules that ask come with those whom they ask.
-    return (this.#ready.external as External).ask(names, call, form, report);
+    return (this.#ready.external as External).ask(names, call, form, report, about);
   }
 
   #families(call: Call): ProxyContext["metrics"]["authz"]["http"] {

@@ -33,6 +33,8 @@ interface Question {
   readonly of: External | undefined;
   readonly names: readonly string[];
   readonly done: Done;
+  /** It is under way meanwhile. */
+  readonly about: Live | undefined;
   readonly giveUp: () => void;
 }
 
@@ -68,14 +70,15 @@ export class LiveCall implements Call {
     this.#examined = examined ? "yes" : "no";
   }
 
-  /** Asks those whom a decision wants to be asked. `done` is never called from inside, nor once it was given up. */
-  ask(guard: Guard, names: readonly string[], form: RequestForm | undefined, done: Done): void {
-    const giveUp = guard.ask(names, this, form, (verdict) => {
+  /** Asks those whom a decision wants to be asked. `done` is never called from inside, nor once it was given up. @param about see `External.ask` */
+  ask(guard: Guard, names: readonly string[], form: RequestForm | undefined, done: Done, about?: Live): void {
+    const answered: Done = (verdict) => {
       this.#question = undefined;
       if (verdict.kind === "ok") this.#consents = [...this.#consents, ...names];
       done(verdict);
-    });
-    this.#question = { of: guard.external, names, done, giveUp };
+    };
+    const giveUp = guard.ask(names, this, form, answered, about);
+    this.#question = { of: guard.external, names, done, about, giveUp };
   }
 
   /** Nobody waits for the answer. */
@@ -139,8 +142,9 @@ export class LiveCall implements Call {
       before?.done(CONSENT);
       return;
     }
-    const done = before?.done ?? ((verdict) => this.#consulted(guard, live, decision, verdict));
-    this.ask(guard, wanted, this.request && form, done);
+    // One that waits to be let in goes on waiting.
+    if (before !== undefined) this.ask(guard, wanted, this.request && form, before.done, before.about);
+    else this.ask(guard, wanted, this.request && form, (said) => this.#consulted(guard, live, decision, said), live);
   }
 
   #consulted(guard: Guard, live: Live, decision: Decision, verdict: ExternalVerdict): void {
