@@ -8,6 +8,7 @@ import type { AddressInfo } from "node:net";
 import { describe, it, type TestContext } from "node:test";
 
 import * as grpc from "@grpc/grpc-js";
+import { WebSocket, WebSocketServer } from "ws";
 
 import { type Condition, type InboundPolicy, NO_DOCUMENT, openPolicy } from "../src/model/inbound-policy.ts";
 import { connectInterop } from "./interop/cases.ts";
@@ -364,6 +365,54 @@ describe("gRPC streams under way", () => {
     await until("it is reset", () => stream.closed);
     assert.equal(stream.rstCode, http2.constants.NGHTTP2_CANCEL);
     await until("the server hears of it", () => server.calls[0]?.stream.closed === true);
+  });
+});
+
+describe("tunnels under way", () => {
+  it("through two sidecars are cut, and so is what only asks for one", async (context) => {
+    const server = http.createServer();
+    const sockets = new WebSocketServer({ noServer: true });
+    let asked = 0;
+    server.on("upgrade", (request, socket, first) => {
+      asked++;
+      socket.on("error", () => {});
+      if (request.url !== "/silent") sockets.handleUpgrade(request, socket, first, (one) => one.send("hello"));
+      else context.after(() => socket.destroy());
+    });
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    context.after(() => {
+      for (const client of sockets.clients) client.terminate();
+      server.close();
+    });
+    const of = await secured(context, {
+      protocol: "detect",
+      applicationPort: (server.address() as AddressInfo).port,
+      caller: new TestCredentials(cart),
+      service: new TestCredentials(price),
+    });
+    const open = (path: string, headers: Record<string, string>): WebSocket => {
+      const socket = new WebSocket(`ws://127.0.0.1:${of.upstreamPort}${path}`, { headers });
+      socket.on("error", () => {});
+      context.after(() => socket.terminate());
+      return socket;
+    };
+    const cut = open("/cut", MARK);
+    const kept = open("/kept", {});
+    await Promise.all([once(cut, "message"), once(kept, "message")]);
+    const silent = open("/silent", MARK);
+    const refused = once(silent, "unexpected-response");
+    await until("it asks", () => asked === 3);
+    of.setPolicy(noMarked);
+    await once(cut, "close");
+    const [, answer] = (await refused) as [unknown, http.IncomingMessage];
+    assert.deepEqual([answer.statusCode, answer.headers["heddle-error"]], [403, "HED1015 forbidden"]);
+    await until("the program hears of it", () => sockets.clients.size === 1);
+    for (const client of sockets.clients) client.send("still there");
+    const [data] = (await once(kept, "message")) as [Buffer];
+    assert.equal(data.toString(), "still there");
+    const metrics = await of.metrics("service");
+    assert.equal(metricSum(metrics, "inbound_tcp_authz_terminate_total"), 1);
+    assert.equal(metricSum(metrics, "inbound_http_authz_terminate_total"), 1);
   });
 });
 

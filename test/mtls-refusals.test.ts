@@ -425,8 +425,14 @@ describe("a port that takes TLS of the mesh again", () => {
         return text;
       };
       assert.match(await ask(client), /"X-Forged"/);
+      const silent = await rawConnect(context, of.inboundPort);
+      await until(
+        "all are accepted",
+        async () => metricSum(await of.metrics("service"), "tcp_open_total", 'peer="src"') === 2,
+      );
       of.setPolicy({ ...openPolicy, tls: { mode, origin: NO_DOCUMENT } });
       await once(client, "close");
+      await until("the silent one is closed, too", () => silent.ended);
       if (mode === "strict") return;
       const again = http2.connect(`http://127.0.0.1:${of.inboundPort}`);
       context.after(() => again.destroy());

@@ -61,9 +61,10 @@ export function serveHttp(
 /** Who may send requests has changed: ends those that must not go on, and the connection if it is not to be used any more. */
 export function reviewHttp(codec: ServerConnection, connection: Connection, { guard }: HttpContext): void {
   if (guard === undefined) return;
+  // First, so that answers that are given now say so.
+  if (guard.shut) codec.shutdown();
   const exchanges = codec.receivers().filter((receiver) => receiver instanceof Exchange);
   if (exchanges.length > 0) guard.review(connection, exchanges);
-  if (guard.shut) codec.shutdown();
 }
 
 class HttpHandler implements ServerHandler, Hop {

@@ -158,12 +158,16 @@ class DetectingSession implements Session, FarSideOwner {
     else this.#session.destroy();
   }
 
-  /** Before it is decided what it is, nothing has been let in. */
+  /** Before it is decided what it is nothing has been let in, and where there is a door that looks at the policy of then. */
   review(): void {
     const session = this.#session;
-    if (session === undefined) return;
-    if ("receivers" in session) reviewHttp(session, this.#connection, this.#http);
-    else session.review?.();
+    if (session === undefined) {
+      if (this.#door === undefined && this.#http.guard?.shut === true) this.destroy();
+    } else if ("receivers" in session) {
+      reviewHttp(session, this.#connection, this.#http);
+    } else {
+      session.review?.();
+    }
   }
 
   onConnected(): void {
