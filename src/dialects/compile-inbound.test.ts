@@ -26,6 +26,17 @@ function compile(text: string, settings: Partial<PolicySettings> = {}, target = 
   return compileInboundPolicy(resourceSet(resources).resources, target, { ...defaultPolicySettings, ...settings });
 }
 
+/** Who gets in at the ports 8080, 80, 443 (which nobody has told of) and one without a name: from 10.1.1.1, from 8.8.8.8. */
+function verdicts(text: string, settings: Partial<PolicySettings> = {}): string {
+  const policy = compile(text, settings);
+  const ask = (port: number, address: string): boolean =>
+    decide(compilePolicy(policy, port), { peer: { identity: "", address }, port, localAddress: "", sni: "" }).allowed;
+  return [8080, 80, 443, UNNAMED_PORT]
+    .flatMap((port) => [ask(port, "10.1.1.1"), ask(port, "8.8.8.8")])
+    .map((allowed) => (allowed ? "+" : "-"))
+    .join("");
+}
+
 describe("compileInboundPolicy", () => {
   it("says what the mesh says where there are no documents", () => {
     const providers = [{ name: "opa", address: "h:1", timeoutMs: 1, failOpen: true }];
@@ -87,16 +98,6 @@ kind: AuthorizationPolicy
 metadata: { name: no }
 spec: { action: DENY, rules: [{ from: [{ source: { ipBlocks: [10.0.0.0/8] } }] }] }
 `;
-    const verdicts = (text: string, settings: Partial<PolicySettings> = {}): string => {
-      const policy = compile(text, settings);
-      const ask = (port: number, address: string): boolean =>
-        decide(compilePolicy(policy, port), { peer: { identity: "", address }, port, localAddress: "", sni: "" })
-          .allowed;
-      return [8080, 80, 443, UNNAMED_PORT]
-        .flatMap((port) => [ask(port, "10.1.1.1"), ask(port, "8.8.8.8")])
-        .map((allowed) => (allowed ? "+" : "-"))
-        .join("");
-    };
     assert.equal(verdicts(`${server}---\n${deny}`), "-+-+-+-+");
     assert.equal(verdicts(`${server}---\n${deny}`, { defaultPolicy: "deny" }), "-+------");
     assert.equal(verdicts(deny, { defaultPolicy: "deny" }), "--------");

@@ -68,10 +68,10 @@ describe("a decision", () => {
 
   it("at a port that no document can name does not know what is said of ports: nobody gets in or by for it", () => {
     const unnamed = { ...call, port: UNNAMED_PORT };
-    const on = (not: boolean): Condition => ({ on: "port", any: [80], not });
     for (const not of [false, true]) {
-      assert.equal(ask(policy(layer([rule("allow", "allow", on(not))])), unnamed).allowed, false);
-      assert.equal(ask(policy(layer([rule("deny", "deny", on(not))], "allow")), unnamed).allowed, false);
+      const condition: Condition = { on: "port", any: [80], not };
+      assert.equal(ask(policy(layer([rule("allow", "allow", condition)])), unnamed).allowed, false);
+      assert.equal(ask(policy(layer([rule("deny", "deny", condition)], "allow")), unnamed).allowed, false);
     }
     assert.equal(ask(policy({ ...layer([]), ports: [80] }), unnamed).allowed, true);
   });

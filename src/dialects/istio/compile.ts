@@ -3,12 +3,7 @@
  * all is allowed, which here means what the default policy of the mesh allows: a DENY policy must not open what was
  * closed.
  */
-import {
-  type JwtRule,
-  type PolicyLayer,
-  type PolicyRule,
-  type RuleAction,
-} from "../../model/inbound-policy.ts";
+import { type JwtRule, type PolicyLayer, type PolicyRule, type RuleAction } from "../../model/inbound-policy.ts";
 import { decisionOf } from "../default-decision.ts";
 import { originAt, type ResourceOf } from "../resource.ts";
 import type { ResourceSet } from "../resource-set.ts";
