@@ -27,7 +27,10 @@ export function needsPolicy({ control, inbound, capture }: ProxyConfig): boolean
  * The ports for which a policy must be such that it can be obeyed: the application's, as callers say them. Where
  * connections are captured somebody may dial any other, so all that the policy speaks of count.
  */
-export function policedPorts({ inbound, capture }: ProxyConfig, policy: InboundPolicy): ReadonlySet<number> {
+export function policedPorts(
+  { inbound, capture }: Pick<ProxyConfig, "inbound" | "capture">,
+  policy: InboundPolicy,
+): ReadonlySet<number> {
   const ports = new Set(inbound.map(({ port }) => port));
   if (capture === undefined) return ports;
   const { layers, tlsByPort } = policy;

@@ -184,7 +184,7 @@ class Proxy implements RunningProxy {
   }
 
   #discovery(admin: SocketAddress): Discovery {
-    const { control, workload, namespace, service } = this.#config;
+    const { control, workload, namespace, service, inbound } = this.#config;
     if (control === undefined) {
       this.#discovered = true;
       return nothing;
@@ -195,7 +195,8 @@ class Proxy implements RunningProxy {
       logger: this.#logger,
       clock: this.#clock,
       random: Math.random,
-      checkPolicy: (policy) => policedPorts(this.#config, policy).forEach((port) => compilePolicy(policy, port)),
+      checkPolicy: (policy) =>
+        policedPorts({ inbound, capture: this.#config.capture }, policy).forEach((port) => compilePolicy(policy, port)),
     });
     this.#xds.onConnectionChange = (connected) => (this.#discovered ||= connected);
     return this.#xds;
