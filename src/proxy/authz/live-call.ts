@@ -4,9 +4,9 @@
  * of all connections for their exchanges. That costs a request nothing, and an idle connection no byte; a change of the
  * policy costs a walk, and is rare.
  *
- *   judged ──asks others──▶ waiting ──consent──▶ under way ◀──consent, or a policy that does not ask──┐
- *      └──────────────────────────────────────────▲ └──a policy that asks others──▶ asked about ──────┤
- *   any ──refused──▶ cut                                                                               └──no──▶ cut
+ *   judged ──a rule asks others──▶ waiting ──consent, or nobody asks any more──▶ under way
+ *   under way ──a new rule asks others──▶ asked about, and goes on ──no──▶ cut
+ *   any ──a new policy refuses it──▶ cut
  *
  * Who has consented once is not asked again, whatever other policies come and go.
  */
@@ -70,7 +70,12 @@ export class LiveCall implements Call {
     this.#examined = examined ? "yes" : "no";
   }
 
-  /** Asks those whom a decision wants to be asked. `done` is never called from inside, nor once it was given up. @param about see `External.ask` */
+  /**
+   * Asks those whom a decision wants to be asked.
+   *
+   * @param done never called from inside, nor once it was given up
+   * @param about what is under way meanwhile; undefined: it waits
+   */
   ask(guard: Guard, names: readonly string[], form: RequestForm | undefined, done: Done, about?: Live): void {
     const answered: Done = (verdict) => {
       this.#question = undefined;
