@@ -408,6 +408,43 @@ describe("what a port takes", () => {
   });
 });
 
+/** Poses as a sidecar that carries HTTP/1. @returns what the application was asked */
+async function askForged(session: http2.ClientHttp2Session): Promise<string> {
+  const stream = session.request({
+    ":authority": "price",
+    "heddle-orig-proto": "1.1",
+    "heddle-orig-names": "X-Forged",
+    "x-forged": "1",
+  });
+  let text = "";
+  for await (const chunk of stream) text += String(chunk);
+  return text;
+}
+
+describe("a port that takes TLS of the mesh again", () => {
+  for (const mode of ["permissive", "strict"] as const) {
+    it(`takes nobody's word for how a request was, on no connection (${mode})`, async (context) => {
+      const of = await mesh(context, at("disable"));
+      const client = http2.connect(`http://127.0.0.1:${of.inboundPort}`);
+      client.on("error", () => {});
+      context.after(() => client.destroy());
+      assert.match(await askForged(client), /"X-Forged"/);
+      const silent = await rawConnect(context, of.inboundPort);
+      await until(
+        "all are accepted",
+        async () => metricSum(await of.metrics("service"), "tcp_open_total", 'peer="src"') === 2,
+      );
+      of.setPolicy({ ...openPolicy, tls: { mode, origin: NO_DOCUMENT } });
+      await once(client, "close");
+      await until("the silent one is closed, too", () => silent.ended);
+      if (mode === "strict") return;
+      const again = http2.connect(`http://127.0.0.1:${of.inboundPort}`);
+      context.after(() => again.destroy());
+      assert.doesNotMatch(await askForged(again), /"X-Forged"/);
+    });
+  }
+});
+
 describe("a sidecar", () => {
   it("without an identity still reaches one that has one and takes plaintext", async (context) => {
     const of = await mesh(context, { caller: undefined });
@@ -433,6 +470,18 @@ describe("a sidecar", () => {
     assert.match(body, /no certificate yet/);
     await assertRefused(of, "caller", "no_credentials", /no certificate yet/);
   });
+
+  for (const mode of ["permissive", "strict"] as const) {
+    it(`that has no certificate yet says so to who means it, and asks nobody instead (${mode})`, async (context) => {
+      const asked = application.requests;
+      const of = await mesh(context, { ...at(mode), service: new TestCredentials(undefined) });
+      const { status } = await call(`http://127.0.0.1:${of.outboundPort}`, "price");
+      assert.equal(status, 502);
+      await assertRefused(of, "service", "no_credentials", /no certificate yet/);
+      assert.equal(metricSum(await of.metrics("service"), "tcp_open_total", 'tls="opaque"'), 0);
+      assert.equal(application.requests, asked);
+    });
+  }
 
   it("keeps its certificate when a new one makes no sense", async (context) => {
     const service = new TestCredentials(price);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import type { InboundPolicy } from "../model/inbound-policy.ts";
+import { compilePolicy, decide, UNNAMED_PORT } from "../policy/policy.ts";
 import { compileInboundPolicy } from "./compile-inbound.ts";
 import { parseResources } from "./registry.ts";
 import { emptyResourceSet } from "./resource-index.ts";
@@ -24,6 +25,17 @@ function compile(text: string, settings: Partial<PolicySettings> = {}, target = 
   const { resources, diagnostics } = parseResources(text, "p.yaml", "shop");
   assert.deepEqual(diagnostics, []);
   return compileInboundPolicy(resourceSet(resources).resources, target, { ...defaultPolicySettings, ...settings });
+}
+
+/** Who gets in at the ports 8080, 80, 443 (which nobody has told of) and one without a name: from 10.1.1.1, from 8.8.8.8. */
+function verdicts(text: string, settings: Partial<PolicySettings> = {}): string {
+  const policy = compile(text, settings);
+  const ask = (port: number, address: string): boolean =>
+    decide(compilePolicy(policy, port), { peer: { identity: "", address }, port, localAddress: "", sni: "" }).allowed;
+  return [8080, 80, 443, UNNAMED_PORT]
+    .flatMap((port) => [ask(port, "10.1.1.1"), ask(port, "8.8.8.8")])
+    .map((allowed) => (allowed ? "+" : "-"))
+    .join("");
 }
 
 describe("compileInboundPolicy", () => {
@@ -74,6 +86,23 @@ spec:
         [8080, "strict", 1],
       ],
     );
+  });
+
+  it("forbids on every port what Istio forbids, also where another dialect decides, and where nobody knows of a port", () => {
+    const server = `apiVersion: policy.linkerd.io/v1beta3
+kind: Server
+metadata: { name: price }
+spec: { podSelector: {}, port: 9000, accessPolicy: all-unauthenticated }
+`;
+    const deny = `apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: no }
+spec: { action: DENY, rules: [{ from: [{ source: { ipBlocks: [10.0.0.0/8] } }] }] }
+`;
+    assert.equal(verdicts(`${server}---\n${deny}`), "-+-+-+-+");
+    assert.equal(verdicts(`${server}---\n${deny}`, { defaultPolicy: "deny" }), "-+------");
+    assert.equal(verdicts(deny, { defaultPolicy: "deny" }), "--------");
+    assert.equal(verdicts(server, { defaultPolicy: "deny" }), "++------");
   });
 
   it("gives tokens of every document that is about the workload", () => {

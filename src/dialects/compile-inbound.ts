@@ -19,8 +19,8 @@ export function compileInboundPolicy(
     ...smiLayers(resources, target, settings),
     ...consulLayers(resources, target, settings),
   ];
-  const all = others.some(({ ports }) => ports.length === 0) ? target.ports.map(({ port }) => port) : [];
-  const decided = new Set([...all, ...others.flatMap(({ ports }) => ports)]);
+  const everywhere = others.some(({ ports }) => ports.length === 0);
+  const decided = everywhere ? "everywhere" : [...new Set(others.flatMap(({ ports }) => ports))];
   return {
     defaultPolicy: settings.defaultPolicy,
     clusterNetworks: settings.clusterNetworks,

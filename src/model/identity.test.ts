@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { linkerdName, parseSpiffeId, spiffeId } from "./identity.ts";
+import { isLinkerdName, linkerdName, parseSpiffeId, spiffeId } from "./identity.ts";
 
 const price = { trustDomain: "cluster.local", namespace: "shop", serviceAccount: "price" };
 
@@ -9,6 +9,13 @@ describe("an identity", () => {
   it("is written as SPIFFE and as Linkerd write it", () => {
     assert.equal(spiffeId(price), "spiffe://cluster.local/ns/shop/sa/price");
     assert.equal(linkerdName(price), "price.shop.serviceaccount.identity.linkerd.cluster.local");
+  });
+
+  it("is told by its name to be one of a sidecar", () => {
+    assert.equal(isLinkerdName(linkerdName(price)), true);
+    for (const text of ["", "price.shop.svc.cluster.local", "serviceaccount.identity.linkerd"]) {
+      assert.equal(isLinkerdName(text), false, text);
+    }
   });
 
   it("is read back from its SPIFFE id", () => {

@@ -30,6 +30,11 @@ export function spiffeId({ trustDomain, namespace, serviceAccount }: WorkloadIde
   return `spiffe://${trustDomain}/ns/${namespace}/sa/${serviceAccount}`;
 }
 
+/** Whether a name may be Linkerd's of a workload, as {@link linkerdName} gives it, of whatever trust domain. */
+export function isLinkerdName(text: string): boolean {
+  return text.includes(".serviceaccount.identity.linkerd.");
+}
+
 /** Takes one of ours apart; undefined if it is none of this form. */
 export function parseSpiffeId(text: string): WorkloadIdentity | undefined {
   const match = /^spiffe:\/\/([a-z0-9._-]{1,255})\/ns\/([a-z0-9-]{1,63})\/sa\/([a-z0-9.-]{1,253})$/.exec(text);

@@ -4,6 +4,9 @@ import type { Origin } from "../model/inbound-policy.ts";
 /** Field names and values by turns, as the codecs have them. */
 type Fields = readonly string[];
 
+/** In place of a service port: the application has one that no document can name. What is said of ports is not known of it. */
+export const UNNAMED_PORT = 0;
+
 export interface Peer {
   /** The SPIFFE id that it has proved; "" if none. */
   readonly identity: string;
@@ -26,7 +29,7 @@ export type JwtClaims = Readonly<Record<string, unknown>>;
 /** One request, or one connection whose bytes nobody looks at (without `request`). */
 export interface Call {
   readonly peer: Peer;
-  /** The service port, as callers say it. */
+  /** The service port, as callers say it, or {@link UNNAMED_PORT}. */
   readonly port: number;
   /** Of the workload; "" if it is not known. */
   readonly localAddress: string;

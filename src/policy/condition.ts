@@ -6,7 +6,7 @@
  */
 import type { Clause, Condition, Network } from "../model/inbound-policy.ts";
 import { inNetwork, type IpAddress, type IpNetwork, parseAddress, parseNetwork } from "../model/network.ts";
-import type { CallRequest } from "./call.ts";
+import { type CallRequest, UNNAMED_PORT } from "./call.ts";
 import { claimValues, principalOf } from "./claims.ts";
 import { PolicyError } from "./error.ts";
 import { decodePath } from "./path.ts";
@@ -59,7 +59,7 @@ function compileCondition(condition: Condition, doubt: boolean): Test {
     }
     case "port": {
       const ports = new Set(condition.any);
-      return ({ call }) => settle(ports.has(call.port));
+      return ({ call }) => settle(call.port === UNNAMED_PORT ? undefined : ports.has(call.port));
     }
     case "sni": {
       const matchers = condition.any.map((pattern) => matcherOf(pattern, HOST));

@@ -14,7 +14,7 @@ import {
   type PolicyRule,
   type TextPattern,
 } from "../model/inbound-policy.ts";
-import type { Call } from "./call.ts";
+import { type Call, UNNAMED_PORT } from "./call.ts";
 import { CLAUSES_MAX } from "./compile.ts";
 import { compilePolicy, decide } from "./policy.ts";
 import { REGEX_TEXT_MAX } from "./text.ts";
@@ -64,6 +64,16 @@ describe("a decision", () => {
     assert.equal(compilePolicy(policy(layer([])), 80).open, false);
     assert.equal(compilePolicy({ ...openPolicy, defaultPolicy: "audit" }, 80).open, false);
     assert.equal(ask(openPolicy).allowed, true);
+  });
+
+  it("at a port that no document can name does not know what is said of ports: nobody gets in or by for it", () => {
+    const unnamed = { ...call, port: UNNAMED_PORT };
+    for (const not of [false, true]) {
+      const condition: Condition = { on: "port", any: [80], not };
+      assert.equal(ask(policy(layer([rule("allow", "allow", condition)])), unnamed).allowed, false);
+      assert.equal(ask(policy(layer([rule("deny", "deny", condition)], "allow")), unnamed).allowed, false);
+    }
+    assert.equal(ask(policy({ ...layer([]), ports: [80] }), unnamed).allowed, true);
   });
 
   it("names the document and the line", () => {

@@ -1,5 +1,5 @@
 /** The inbound policy engine: what the sidecar enforces, and what the control plane explains, is decided here. */
-export type { Call, CallRequest, Decision, JwtClaims, Peer } from "./call.ts";
+export { type Call, type CallRequest, type Decision, type JwtClaims, type Peer, UNNAMED_PORT } from "./call.ts";
 export { type CompiledPolicy, compilePolicy, whereOf } from "./compile.ts";
 export { decide } from "./decide.ts";
 export { PolicyError } from "./error.ts";

@@ -64,6 +64,8 @@ export interface RequestHead {
    * request on must repeat with what is left. No codec sets or reads it.
    */
   deadline?: number;
+  /** What was judged when it was let in, for whoever has to judge it again while it lasts. No codec sets or reads it. */
+  judged?: object;
 }
 
 /** The head of an answer. Interim ones have a status below 200 and are followed by another. */
@@ -182,6 +184,8 @@ export interface ServerHandler {
 export interface ServerConnection {
   /** Exchanges that have not ended. */
   readonly active: number;
+  /** The receivers of the exchanges that have not ended; a copy. */
+  receivers(): BodyReceiver[];
   /** Finishes what has begun, takes nothing new (GOAWAY, `Connection: close`), then closes. Idempotent. */
   shutdown(): void;
   /** Closes at once; open exchanges are reset. */

@@ -29,8 +29,18 @@ export class Application implements HttpService {
     const believed = this.#fromSidecars && head.version === "2";
     if (!believed) dropOwnFields(head.headers);
     const original = believed ? unpackRequest(head) : head;
-    return this.#backend.open(original, end, new OutgoingAnswer(receiver, original !== head, head.upgrade !== ""));
+    const packed = original !== head;
+    if (packed) restore(head, original);
+    return this.#backend.open(head, end, new OutgoingAnswer(receiver, packed, head.upgrade !== ""));
   }
+}
+
+/** In place: whoever judges the request again is to see the same head as the application. */
+function restore(head: RequestHead, { method, headers, version, upgrade }: RequestHead): void {
+  head.method = method;
+  head.headers = headers;
+  head.version = version;
+  head.upgrade = upgrade;
 }
 
 class OutgoingAnswer implements ResponseReceiver {

@@ -19,6 +19,8 @@ export interface Carrier {
   snapshot(): Promise<readonly FamilySnapshot[]>;
   /** Forgets series that an earlier snapshot has called stale. */
   drop(stale: readonly StaleSeries[]): void;
+  /** Every thread of it knows who may call, and holds a certificate if there is one, or needs neither. */
+  readonly informed: boolean;
   /** Every thread of it works. */
   isLive(): Promise<boolean>;
   /** Connections being served, as far as that can be told. */

@@ -3,7 +3,8 @@ import { describe, it } from "node:test";
 
 import { requestHead } from "../../test/support/exchange-recorder.ts";
 import { ResetCause } from "../protocol/exchange.ts";
-import { forward, type Hop } from "./exchange.ts";
+import { Exchange, forward, type Hop } from "./exchange.ts";
+import { failureCause, failures } from "./failure.ts";
 import { FakeServerStream } from "./testing/fake-server-stream.ts";
 import { FakeWorld } from "./testing/fake-world.ts";
 
@@ -40,6 +41,56 @@ describe("an exchange", () => {
     assert.equal(server.trailers, undefined);
     assert.equal(server.given?.code, "closed");
     assert.deepEqual(told, ["cut closed"]);
+  });
+
+  it("that must not go on is answered, told why, or cut, by how far it has come; the service is let go once", () => {
+    const cause = failureCause(failures.forbidden, "cancelled", "the test says so");
+    const cut = ({ server }: Rig): void => {
+      assert.ok(server.receiver instanceof Exchange);
+      server.receiver.cut(cause);
+      server.receiver.cut(cause);
+    };
+    const unanswered = rig();
+    unanswered.world.last.answer(103, false);
+    cut(unanswered);
+    const begun = rig("", true);
+    begun.world.last.answer(200, false);
+    cut(begun);
+    const words = rig("", true, true);
+    words.world.last.answer(200, false);
+    cut(words);
+    const waiting = rig("", true, true);
+    waiting.world.last.answer(200, false);
+    waiting.server.writable = false;
+    waiting.world.last.data("much", false);
+    cut(waiting);
+    for (const { world } of [unanswered, begun, words, waiting]) assert.equal(world.last.given, cause);
+    assert.deepEqual(unanswered.told, ["answer forbidden"]);
+    for (const { told } of [begun, words, waiting]) assert.deepEqual(told, ["cut forbidden"]);
+    const givens = [unanswered, begun, words, waiting].map(({ server }) => server.given?.code);
+    assert.deepEqual(givens, [undefined, "cancelled", undefined, "cancelled"]);
+    assert.deepEqual(words.server.trailers, ["why", "forbidden"]);
+    const whole = rig("", true);
+    whole.world.last.answer(200, true);
+    cut(whole);
+    assert.deepEqual([whole.told, whole.server.given], [[], undefined]);
+  });
+
+  it("that must not go on leaves the queue in which it waits for an endpoint, and the line for a connection", () => {
+    const cause = failureCause(failures.forbidden, "cancelled", "the test says so");
+    for (const endpoints of [[], [1]]) {
+      const world = new FakeWorld();
+      world.update(...endpoints);
+      const server = new FakeServerStream();
+      const told: string[] = [];
+      const hop: Hop = { answer: (_, __, { kind }) => told.push(kind), cut() {}, explainCut: () => false };
+      forward(server, requestHead("GET", "/"), true, world.backend, hop);
+      assert.ok(server.receiver instanceof Exchange);
+      server.receiver.cut(cause);
+      world.update(1);
+      world.accept();
+      assert.deepEqual([told, world.streams.length], [["forbidden"], 0]);
+    }
   });
 
   it("carries both bodies and both trailers", () => {

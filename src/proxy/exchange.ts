@@ -32,7 +32,7 @@ export function forward(stream: ServerStream, head: RequestHead, end: boolean, s
   exchange.start(service);
 }
 
-class Exchange implements BodyReceiver {
+export class Exchange implements BodyReceiver {
   readonly stream: ServerStream;
   readonly request: RequestHead;
   readonly hop: Hop;
@@ -97,6 +97,28 @@ class Exchange implements BodyReceiver {
   finish(): void {
     this.over = true;
   }
+
+  /** It must not go on: both sides hear of it, the caller with the reason if there is still a way to say it. */
+  cut(cause: ResetCause): void {
+    if (this.over) return;
+    this.over = true;
+    this.upstream?.reset(cause);
+    this.tell(cause);
+  }
+
+  /** Says that nothing, or nothing more, will come. */
+  tell(cause: ResetCause): void {
+    const { hop, stream, request } = this;
+    const failure = failureOf(cause);
+    if (!this.answered) {
+      hop.answer(stream, request, failure, cause.detail);
+      return;
+    }
+    hop.cut(failure, cause.detail, request);
+    // A tunnel has no words. Nothing said behind bytes that wait for the caller would arrive in time, or ever.
+    const silent = this.held || this.tunnel;
+    if (silent || !hop.explainCut(stream, request, failure, cause.detail)) stream.reset(cause);
+  }
 }
 
 /** The way back. */
@@ -144,15 +166,7 @@ class Answer implements ResponseReceiver {
     const exchange = this.#exchange;
     if (exchange.over) return;
     exchange.over = true;
-    const failure = failureOf(cause);
-    if (exchange.answered) {
-      const { hop, stream, request, held, tunnel } = exchange;
-      hop.cut(failure, cause.detail, request);
-      // A tunnel has no words. Nothing said behind bytes that wait for the caller would arrive in time, or ever.
-      if (held || tunnel || !hop.explainCut(stream, request, failure, cause.detail)) stream.reset(cause);
-    } else {
-      exchange.hop.answer(exchange.stream, exchange.request, failure, cause.detail);
-    }
+    exchange.tell(cause);
   }
 
   onWritable(): void {

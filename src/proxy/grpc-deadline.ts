@@ -32,8 +32,8 @@ export class GrpcDeadlines implements HttpService {
   open(head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
     const timeoutMs = head.version === "2" && head.method === "POST" ? timeoutOf(head.headers) : undefined;
     if (timeoutMs === undefined) return this.#next.open(head, end, receiver);
-    const timed = { ...head, deadline: this.#clock.now() + timeoutMs };
-    return new TimedExchange(this.#clock, timeoutMs, failures.deadline, this.#next, timed, end, receiver);
+    head.deadline = this.#clock.now() + timeoutMs;
+    return new TimedExchange(this.#clock, timeoutMs, failures.deadline, this.#next, head, end, receiver);
   }
 }
 

@@ -16,7 +16,7 @@ import { Http2ServerConnection } from "../protocol/http2/server.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { answerFailure, answerFault, explainCut, type Speaker } from "./answer.ts";
 import { PACKED_LIMITS } from "./context.ts";
-import { forward, type Hop } from "./exchange.ts";
+import { Exchange, forward, type Hop } from "./exchange.ts";
 import type { Failure } from "./failure.ts";
 import type { ProxyMetrics } from "./metrics.ts";
 import type { HttpService } from "./service.ts";
@@ -36,8 +36,12 @@ export interface HttpContext {
 export interface HttpGuard {
   /** Nothing is judged at the moment. */
   readonly open: boolean;
+  /** Connections like this are not taken any more. */
+  readonly shut: boolean;
   /** The service as it is to be had by this connection. */
   serviceFor(connection: Connection): HttpService;
+  /** Judges again what is under way on this connection. */
+  review(connection: Connection, exchanges: readonly Exchange[]): void;
 }
 
 /** Serves HTTP on a connection; the caller feeds what was read already and resumes it. */
@@ -52,6 +56,15 @@ export function serveHttp(
   return version === "http2"
     ? new Http2ServerConnection(connection, handler, { ...defaultHttp2Options, clock, limits: PACKED_LIMITS })
     : new Http1ServerConnection(connection, handler, { ...defaultHttp1Options, clock });
+}
+
+/** Who may send requests has changed: ends those that must not go on, and the connection if it is not to be used any more. */
+export function reviewHttp(codec: ServerConnection, connection: Connection, { guard }: HttpContext): void {
+  if (guard === undefined) return;
+  // First, so that answers that are given now say so.
+  if (guard.shut) codec.shutdown();
+  const exchanges = codec.receivers().filter((receiver) => receiver instanceof Exchange);
+  if (exchanges.length > 0) guard.review(connection, exchanges);
 }
 
 class HttpHandler implements ServerHandler, Hop {
@@ -69,8 +82,7 @@ class HttpHandler implements ServerHandler, Hop {
 
   onRequest(stream: ServerStream, head: RequestHead, end: boolean): void {
     const { service, guard } = this.#context;
-    // A tunnel may outlive the policy that it began under.
-    const direct = guard === undefined || (guard.open && head.upgrade === "");
+    const direct = guard === undefined || guard.open;
     forward(stream, head, end, direct ? service : (this.#guarded ??= guard.serviceFor(this.#connection)), this);
   }
 

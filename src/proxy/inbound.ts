@@ -93,7 +93,7 @@ export function inboundPort(config: Omit<InboundConfig, "listen">, context: Prox
         );
   const inside = (connection: Connection, done: () => void): Session =>
     serve(connection, callers.enter(connection), done);
-  const door = tlsDoor(config, context, callers, inside);
+  const door = tlsDoor(config, context, callers, guard, inside);
   return {
     backend,
     guard,
@@ -111,6 +111,7 @@ function tlsDoor(
   config: Omit<InboundConfig, "listen">,
   context: ProxyContext,
   callers: Callers,
+  guard: Guard,
   inside: Entrance["serve"],
 ): Record<"permissive" | "strict", TlsDoor> | undefined {
   const tls = context.security?.tls;
@@ -122,20 +123,23 @@ function tlsDoor(
     connection.reset();
     return { shutdown() {}, destroy() {} };
   };
-  const door = (strict: boolean): TlsDoor => ({
-    strict,
+  // What came in by the strict one was looked at for TLS alone, so it stays strict.
+  const door = (born: "permissive" | "strict"): TlsDoor => ({
+    get strict() {
+      return born === "strict" || guard.tlsMode === "strict";
+    },
     opaque: config.protocol === "opaque",
-    enter: (connection, first, ended, foreign, done) => {
+    enter(connection, first, ended, foreign, done) {
       const entrance: Entrance = {
         tls,
         context,
         serve: inside,
-        foreign: strict ? () => refuse(connection, "plaintext", done) : foreign,
+        foreign: (all, over) => (this.strict ? refuse(connection, "plaintext", done) : foreign(all, over)),
       };
       return new EnteringSession(connection, first, ended, entrance, done);
     },
     admit: (connection, opaque) => (opaque ? callers.foreign : callers.plain.meter).track(connection),
     refuse: (connection, timedOut, done) => refuse(connection, timedOut ? "timeout" : "plaintext", done),
   });
-  return { permissive: door(false), strict: door(true) };
+  return { permissive: door("permissive"), strict: door("strict") };
 }

@@ -17,6 +17,8 @@ export interface Session {
   shutdown(): void;
   /** Close at once. */
   destroy(): void;
+  /** Who may call has changed: end what must not go on. Not there where nothing is judged. */
+  review?(): void;
 }
 
 export interface ListenerOptions {
@@ -78,6 +80,11 @@ export class Listener {
     for (const session of [...this.#sessions]) session.shutdown();
     if (this.#sessions.size === 0) return;
     await new Promise<void>((resolve) => (this.#draining = resolve));
+  }
+
+  /** Who may call has changed. */
+  review(): void {
+    for (const session of [...this.#sessions]) session.review?.();
   }
 
   /** Stops accepting and cuts every connection. */

@@ -57,6 +57,8 @@ export interface AuthzFamilies {
   readonly allowed: Family<Counter>;
   readonly denied: Family<Counter>;
   readonly audited: Family<Counter>;
+  /** Let in, and cut because the policy has changed. */
+  readonly terminated: Family<Counter>;
 }
 
 export class ProxyMetrics {
@@ -76,8 +78,6 @@ export class ProxyMetrics {
   readonly balancerEndpoints: Family<Gauge>;
   readonly queueLength: Family<Gauge>;
   readonly authz: { readonly http: AuthzFamilies; readonly tcp: AuthzFamilies };
-  /** Byte streams and tunnels that were cut because the policy has changed. */
-  readonly authzTerminated: Family<Counter>;
   readonly rateLimited: Family<Counter>;
   readonly #tcpOpen: Family<Counter>;
   readonly #tcpOpenNow: Family<Gauge>;
@@ -170,17 +170,18 @@ export class ProxyMetrics {
         allowed: authz("inbound_http_authz_allow_total", "Requests that a policy let pass."),
         denied: authz("inbound_http_authz_deny_total", "Requests that a policy refused."),
         audited: authz("inbound_http_authz_audit_total", "Requests that a rule marked, or would have refused."),
+        terminated: authz("inbound_http_authz_terminate_total", "Requests cut because a changed policy refuses them."),
       },
       tcp: {
         allowed: authz("inbound_tcp_authz_allow_total", "Byte streams that a policy let pass."),
         denied: authz("inbound_tcp_authz_deny_total", "Byte streams that a policy refused."),
         audited: authz("inbound_tcp_authz_audit_total", "Byte streams that a rule marked, or would have refused."),
+        terminated: authz(
+          "inbound_tcp_authz_terminate_total",
+          "Byte streams and tunnels cut because a changed policy refuses them.",
+        ),
       },
     };
-    this.authzTerminated = authz(
-      "inbound_tcp_authz_terminate_total",
-      "Byte streams and tunnels cut because a changed policy refuses them.",
-    );
     this.rateLimited = registry.counter({
       name: "inbound_http_local_ratelimit_total",
       help: "Requests refused because there were too many.",

@@ -5,6 +5,7 @@
  */
 import type { Discovery } from "../model/discovery.ts";
 import { type InboundPolicy, openPolicy } from "../model/inbound-policy.ts";
+import { UNNAMED_PORT } from "../policy/policy.ts";
 import type { ProxyConfig } from "./config.ts";
 
 export interface PolicySource {
@@ -22,11 +23,32 @@ export function needsPolicy({ control, inbound, capture }: ProxyConfig): boolean
   return control !== undefined && (inbound.length > 0 || capture !== undefined);
 }
 
+/**
+ * The ports for which a policy must be such that it can be obeyed: the application's, as callers say them. Where
+ * connections are captured somebody may dial any other, so all that the policy speaks of count.
+ */
+export function policedPorts(
+  { inbound, capture }: Pick<ProxyConfig, "inbound" | "capture">,
+  policy: InboundPolicy,
+): ReadonlySet<number> {
+  const ports = new Set(inbound.map(({ port }) => port));
+  if (capture === undefined) return ports;
+  const { layers, tlsByPort } = policy;
+  for (const { port } of [...capture.ports, ...tlsByPort]) ports.add(port);
+  for (const layer of layers) for (const port of layer.ports) ports.add(port);
+  // One that nothing speaks of by its number.
+  return ports.add(UNNAMED_PORT);
+}
+
 /** That of a sidecar without a control plane. */
 export const openPolicySource: PolicySource = { current: openPolicy, watch: () => () => {} };
 
 /** That of a sidecar with one. */
 export class DiscoveredPolicy implements PolicySource {
+  /** Called after each new one, when all who watch have heard of it. */
+  onChanged: (() => void) | undefined;
+  /** The control plane has said something. */
+  heard = false;
   #current = unheardPolicy;
   readonly #listeners = new Set<(policy: InboundPolicy) => void>();
   readonly #end: () => void;
@@ -34,7 +56,9 @@ export class DiscoveredPolicy implements PolicySource {
   constructor(discovery: Discovery) {
     this.#end = discovery.watchPolicy((policy) => {
       this.#current = policy;
+      this.heard = true;
       for (const listener of this.#listeners) listener(policy);
+      this.onChanged?.();
     });
   }
 

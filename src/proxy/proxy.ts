@@ -14,7 +14,7 @@ import type { Carrier, TrafficAddresses } from "./carrier.ts";
 import type { ProxyConfig, SocketAddress } from "./config.ts";
 import type { IdentityClient } from "./identity/identity-client.ts";
 import { processMetrics } from "./metrics.ts";
-import { needsPolicy } from "./policy-source.ts";
+import { policedPorts } from "./policy-source.ts";
 import type { TrafficIdentity } from "./traffic.ts";
 
 export interface RunningProxy {
@@ -71,8 +71,6 @@ class Proxy implements RunningProxy {
   #admin: Admin | undefined;
   /** The control plane has answered once; from then on its absence changes nothing. */
   #discovered = false;
-  /** Who may call is known, or nobody has to say it. */
-  #policyKnown = true;
   #accepting = false;
   #drained: Promise<void> | undefined;
   #closed = false;
@@ -100,7 +98,7 @@ class Proxy implements RunningProxy {
     this.#admin = await Admin.open({
       address: this.#config.admin,
       expose: () => this.#expose(),
-      isReady: () => this.#accepting && this.#discovered && this.#policyKnown && this.#certified,
+      isReady: () => this.#accepting && this.#discovered && this.#carrier?.informed === true && this.#certified,
       isLive: async () => (await this.#carrier?.isLive()) ?? true,
       logLevel: { get: () => logger.level, set: (level) => this.#setLogLevel(level) },
       onShutdown: this.#requestShutdown,
@@ -205,13 +203,10 @@ class Proxy implements RunningProxy {
       clock: this.#clock,
       random: Math.random,
       ...(transport && { transport }),
-      checkPolicy: (policy) => inbound.forEach(({ port }) => compilePolicy(policy, port)),
+      checkPolicy: (policy) =>
+        policedPorts({ inbound, capture: this.#config.capture }, policy).forEach((port) => compilePolicy(policy, port)),
     });
     this.#xds.onConnectionChange = (connected) => (this.#discovered ||= connected);
-    if (needsPolicy(this.#config)) {
-      this.#policyKnown = false;
-      this.#xds.watchPolicy(() => (this.#policyKnown = true));
-    }
     return this.#xds;
   }
 }

@@ -2,10 +2,11 @@
 import type { Timer } from "../net/clock.ts";
 import type { Connection } from "../net/connection.ts";
 import { HANDSHAKE_TIMEOUT_MS } from "../net/handshake-error.ts";
+import type { ServerConnection } from "../protocol/exchange.ts";
 import { classify, classifyTls, type Detection, detectProtocol, isGreeting } from "../protocol/detect.ts";
 import type { ProxyContext } from "./context.ts";
 import type { FarSide, FarSideOwner } from "./far-side.ts";
-import { type HttpContext, serveHttp } from "./http-session.ts";
+import { type HttpContext, reviewHttp, serveHttp } from "./http-session.ts";
 import type { Session } from "./listener.ts";
 import type { Direction } from "./metrics.ts";
 
@@ -47,7 +48,7 @@ export interface OpaqueService {
 
 /** Where the mesh comes in by TLS: what becomes of a connection that begins with it, or does not. */
 export interface TlsDoor {
-  /** Without TLS of the mesh nobody comes in. */
+  /** Without TLS of the mesh nobody comes in. It may change while a connection is looked at. */
   readonly strict: boolean;
   /** Nothing but TLS is looked for: whatever else it is, it is passed through. */
   readonly opaque: boolean;
@@ -106,7 +107,7 @@ class DetectingSession implements Session, FarSideOwner {
   #ahead: FarSide | undefined;
   #over = false;
   /** What was decided on. */
-  #session: Session | undefined;
+  #session: Session | ServerConnection | undefined;
   /** A shutdown was asked for before the first bytes were here. */
   #lastCall: Timer | undefined;
 
@@ -155,6 +156,18 @@ class DetectingSession implements Session, FarSideOwner {
   destroy(): void {
     if (this.#session === undefined) this.#connection.destroy();
     else this.#session.destroy();
+  }
+
+  /** Before it is decided what it is nothing has been let in, and where there is a door that looks at the policy of then. */
+  review(): void {
+    const session = this.#session;
+    if (session === undefined) {
+      if (this.#door === undefined && this.#http.guard?.shut === true) this.destroy();
+    } else if ("receivers" in session) {
+      reviewHttp(session, this.#connection, this.#http);
+    } else {
+      session.review?.();
+    }
   }
 
   onConnected(): void {

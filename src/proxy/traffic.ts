@@ -48,6 +48,9 @@ export class Traffic implements Carrier {
   ) {
     this.#policy = needsPolicy(config) ? new DiscoveredPolicy(discovery) : undefined;
     const policy = this.#policy ?? openPolicySource;
+    if (this.#policy !== undefined) {
+      this.#policy.onChanged = () => this.#inboundListeners().forEach((listener) => listener.review());
+    }
     const context = new ProxyContext(config, clock, Math.random, metrics, logger, policy, security);
     this.#context = context;
     this.#services = new Services({
@@ -83,6 +86,11 @@ export class Traffic implements Carrier {
       inbound: this.#inbound.map(({ listener }) => listener.address),
       captured: this.#captured?.addresses,
     };
+  }
+
+  /** What there is of certificates is known here at once. */
+  get informed(): boolean {
+    return this.#policy?.heard ?? true;
   }
 
   /** Connections being served. */

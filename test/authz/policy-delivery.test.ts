@@ -30,14 +30,22 @@ const OPEN = deny("/no/such/path");
 const cleanups: (() => unknown)[] = [];
 let folder = "";
 let application = 0;
+/** Requests that it has taken and never answers. */
+let held = 0;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "heddle-delivery-"));
   await writeFile(join(folder, "mesh.yaml"), MESH);
-  const server = createServer((_request, response) => response.end("price")).listen(0, "127.0.0.1");
+  const server = createServer(({ url }, response) => {
+    if (url === "/hold") held++;
+    else response.end("price");
+  }).listen(0, "127.0.0.1");
   await new Promise((resolve) => {
     server.on("listening", resolve);
   });
-  cleanups.push(() => server.close());
+  cleanups.push(() => {
+    server.close();
+    server.closeAllConnections();
+  });
   application = (server.address() as AddressInfo).port;
 });
 afterEach(async () => {
@@ -103,8 +111,13 @@ for (const workers of [1, 2]) {
       await register(running);
       await until("it is open", () => all(at.call, 200));
       await until("it is ready", at.ready);
+      held = 0;
+      const url = `http://127.0.0.1:${at.proxy.addresses.inbound[0]?.port}/hold`;
+      const waiting = Array.from({ length: 8 }, async () => (await fetch(url)).status);
+      await until("they are under way", () => held === waiting.length);
       await document(CLOSED);
       await until("it is closed", () => all(at.call, 403));
+      assert.deepEqual(new Set(await Promise.all(waiting)), new Set([403]));
       assert.equal(await at.ready(), true);
       await document(OPEN);
       await until("it is open again", () => all(at.call, 200));

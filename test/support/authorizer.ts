@@ -29,8 +29,8 @@ export interface CheckRequest {
 export interface Authorizer {
   readonly address: string;
   readonly requests: CheckRequest[];
-  /** Gives a CheckResponse; undefined: never answers. @throws for a gRPC error */
-  answer: (request: CheckRequest) => object | undefined;
+  /** Gives a CheckResponse; undefined: there is none, unless `later` is called with one. @throws for a gRPC error */
+  answer: (request: CheckRequest, later: (said: object) => void) => object | undefined;
   stop(): void;
 }
 
@@ -51,7 +51,7 @@ export async function startAuthorizer(context: TestContext, answer: Authorizer["
     Check(call: grpc.ServerUnaryCall<CheckRequest, object>, done: grpc.sendUnaryData<object>) {
       state.requests.push(call.request);
       try {
-        const said = state.answer(call.request);
+        const said = state.answer(call.request, (late) => done(null, late));
         if (said !== undefined) done(null, said);
       } catch (error) {
         done({ code: grpc.status.INTERNAL, details: String(error) });

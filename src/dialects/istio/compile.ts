@@ -3,13 +3,7 @@
  * all is allowed, which here means what the default policy of the mesh allows: a DENY policy must not open what was
  * closed.
  */
-import {
-  type JwtRule,
-  NO_DOCUMENT,
-  type PolicyLayer,
-  type PolicyRule,
-  type RuleAction,
-} from "../../model/inbound-policy.ts";
+import { type JwtRule, type PolicyLayer, type PolicyRule, type RuleAction } from "../../model/inbound-policy.ts";
 import { decisionOf } from "../default-decision.ts";
 import { originAt, type ResourceOf } from "../resource.ts";
 import type { ResourceSet } from "../resource-index.ts";
@@ -28,13 +22,15 @@ const ACTIONS: Readonly<Record<IstioAction, RuleAction>> = {
 };
 
 /**
+ * What is forbidden is so on every port, also where nobody has told the mesh that there is one.
+ *
  * @param decided service ports about which another dialect decides who may call: there this one only adds what it forbids
  */
 export function istioLayers(
   resources: ResourceSet,
   target: PolicyTarget,
   settings: PolicySettings,
-  decided: ReadonlySet<number>,
+  decided: readonly number[] | "everywhere",
 ): readonly PolicyLayer[] {
   const policies = resources
     .of("security.istio.io/AuthorizationPolicy")
@@ -49,17 +45,14 @@ export function istioLayers(
     return [{ dialect: "istio", ports: [], rules, otherwise: { action: "deny", origin: allowing.origin } }];
   }
   const rest = decisionOf(settings.defaultPolicy, settings.clusterNetworks);
-  const byDefault: PolicyLayer = {
-    dialect: "istio",
-    ports: [],
-    rules: [...rules, ...rest.rules],
-    otherwise: rest.otherwise,
-  };
-  if (decided.size === 0) return [byDefault];
-  const open: PolicyLayer["otherwise"] = { action: "allow", origin: NO_DOCUMENT };
-  const others = target.ports.map(({ port }) => port).filter((port) => !decided.has(port));
-  const besides: PolicyLayer = { dialect: "istio", ports: [...decided], rules, otherwise: open };
-  return others.length === 0 ? [besides] : [besides, { ...byDefault, ports: [...new Set(others)] }];
+  if (decided.length === 0) {
+    return [{ dialect: "istio", ports: [], rules: [...rules, ...rest.rules], otherwise: rest.otherwise }];
+  }
+  const { origin } = rest.otherwise;
+  const besides: PolicyLayer = { dialect: "istio", ports: [], rules, otherwise: { action: "allow", origin } };
+  if (decided === "everywhere") return [besides];
+  const there: PolicyRule = { action: "allow", origin, clauses: [[{ on: "port", any: decided, not: false }]] };
+  return [besides, { dialect: "istio", ports: [], rules: [there, ...rest.rules], otherwise: rest.otherwise }];
 }
 
 /** Tokens that are believed: all rules of all documents that are about the workload. */

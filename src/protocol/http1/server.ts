@@ -12,7 +12,13 @@
  */
 import type { Timer } from "../../net/clock.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
-import { type ProtocolFault, ResetCause, type ServerConnection, type ServerHandler } from "../exchange.ts";
+import {
+  type BodyReceiver,
+  type ProtocolFault,
+  ResetCause,
+  type ServerConnection,
+  type ServerHandler,
+} from "../exchange.ts";
 import { removeHeader } from "../headers.ts";
 import { Standstill } from "../standstill.ts";
 import { BODY_BAD, BODY_DATA, BODY_END, BODY_LAST_DATA, BODY_MORE, BodyReader } from "./body-reader.ts";
@@ -95,6 +101,10 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
 
   get active(): number {
     return this.#stream === undefined ? 0 : 1;
+  }
+
+  receivers(): BodyReceiver[] {
+    return this.#stream === undefined ? [] : [this.#stream.receiver];
   }
 
   shutdown(): void {

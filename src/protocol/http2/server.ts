@@ -60,6 +60,10 @@ export class Http2ServerConnection extends Http2Session implements ServerConnect
     this.sendSettings([SettingId.maxConcurrentStreams, concurrentStreams, SettingId.enableConnectProtocol, 1]);
   }
 
+  receivers(): BodyReceiver[] {
+    return this.streams.all().map(({ user }) => user);
+  }
+
   /** Announces the end, waits until the client must have heard of it, and closes when what has begun has ended. */
   shutdown(): void {
     if (this.closing || this.#shutdownTimer !== undefined) return;

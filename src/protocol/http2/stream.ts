@@ -105,6 +105,11 @@ export class Http2Stream<R extends BodyReceiver = BodyReceiver> implements HttpS
     this.receiveWindow = this.windowBytes;
   }
 
+  /** @internal Whoever was made its receiver, even if something else stands before it. */
+  get user(): R {
+    return this.receiver;
+  }
+
   sendData(chunk: Uint8Array, end: boolean): boolean {
     if (this.closed || this.endGiven) return true;
     if (this.heldBytes > HELD_BYTES_MAX) {

@@ -39,6 +39,10 @@ export class Http2TunnelStream extends Http2Stream implements ServerStream {
     this.paused = true;
   }
 
+  override get user(): BodyReceiver {
+    return this.receiver === this.#gate ? this.#gate.receiver : this.receiver;
+  }
+
   /** Called once the handler has set its receiver; it may have answered already. */
   guard(): void {
     if (this.closed) return;

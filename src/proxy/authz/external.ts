@@ -23,10 +23,24 @@ export type ExternalVerdict =
   /** It could not be asked, and nothing passes without it. */
   | { readonly kind: "unavailable"; readonly by: string };
 
+/**
+ * Questions about what is under way already that are put at once: a new policy may raise thousands, and what comes
+ * meanwhile wants to be asked about, too. The others wait, no more of them than there are calls.
+ */
+export const LIVE_QUESTIONS_MAX = 500;
+
+/** What a question is about, if it is under way already. */
+export interface Lasting {
+  readonly over: boolean;
+}
+
 export class External {
   readonly #authorizers: ReadonlyMap<string, ExternalAuthorizer>;
   readonly #context: ProxyContext;
   readonly #clients = new Map<string, CheckClient>();
+  /** Those that wait for their turn, the oldest first. */
+  #waiting: { readonly about: Lasting; readonly question: Question; readonly put: () => void }[] = [];
+  #underWay = 0;
   #closed = false;
 
   constructor(authorizers: readonly ExternalAuthorizer[], context: ProxyContext) {
@@ -37,6 +51,7 @@ export class External {
   /**
    * @param names of authorizers, which are there
    * @param form of the request; undefined for a byte stream
+   * @param about undefined: it waits for the answer, and is not let in before
    * @returns a function that gives the question up; `done` is not called then. It is never called from inside
    */
   ask(
@@ -44,17 +59,39 @@ export class External {
     call: Call,
     form: RequestForm | undefined,
     done: (verdict: ExternalVerdict) => void,
+    about?: Lasting,
   ): () => void {
     const question = new Question(done);
-    void this.#ask(names, call, form, question);
+    const put = (): void => void this.#ask(names, call, form, question);
+    if (about === undefined) {
+      put();
+    } else {
+      this.#waiting.push({ about, question, put });
+      this.#putNext();
+    }
     return () => question.giveUp();
   }
 
   /** Questions under way are as good as not answered. */
   close(): void {
     this.#closed = true;
+    this.#waiting = [];
     for (const client of this.#clients.values()) client.close();
     this.#clients.clear();
+  }
+
+  #putNext(): void {
+    while (this.#underWay < LIVE_QUESTIONS_MAX) {
+      const next = this.#waiting.shift();
+      if (next === undefined) return;
+      if (next.question.over || next.about.over) continue;
+      this.#underWay++;
+      next.question.onOver = () => {
+        this.#underWay--;
+        this.#putNext();
+      };
+      next.put();
+    }
   }
 
   async #ask(names: readonly string[], call: Call, form: RequestForm | undefined, question: Question): Promise<void> {
@@ -107,8 +144,10 @@ interface Answer {
 
 /** All questions about one call. */
 class Question {
+  over = false;
+  /** Called when it becomes so. */
+  onOver: (() => void) | undefined;
   readonly #done: (verdict: ExternalVerdict) => void;
-  #over = false;
   #cancel: (() => void) | undefined;
 
   constructor(done: (verdict: ExternalVerdict) => void) {
@@ -118,19 +157,22 @@ class Question {
   /** Never resolves once it was given up. */
   put(client: CheckClient, attributes: Attributes): Promise<Answer> {
     return new Promise((resolve) => {
-      if (this.#over) return;
+      if (this.over) return;
       this.#cancel = client.ask(attributes, (response, failure) => resolve({ response, failure }));
     });
   }
 
   answer(verdict: ExternalVerdict): void {
-    if (this.#over) return;
-    this.#over = true;
+    if (this.over) return;
+    this.over = true;
+    this.onOver?.();
     this.#done(verdict);
   }
 
   giveUp(): void {
-    this.#over = true;
+    if (this.over) return;
+    this.over = true;
     this.#cancel?.();
+    this.onOver?.();
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Who may use one inbound port, at this moment. Holds the policy made ready, swaps it when another one comes, and then
- * looks through the byte streams and tunnels that live: those that would not be let in any more are cut.
+ * Who may use one inbound port, at this moment. Holds the policy made ready, and swaps it when another one comes; what is
+ * under way then is judged again by whoever has it (live-call.ts).
  *
  * A policy that cannot be obeyed changes nothing: the last good one stays. If there is none yet, nobody is let in.
  */
@@ -22,6 +22,7 @@ import {
   compilePolicy,
   decide,
   type Decision,
+  type JwtClaims,
   JwtGate,
   type Peer,
   PolicyError,
@@ -34,15 +35,8 @@ import type { InboundConfig } from "../config.ts";
 import type { ProxyContext } from "../context.ts";
 import { callerLabels } from "../tls/labels.ts";
 import type { RequestForm } from "./check-attributes.ts";
-import { External, type ExternalVerdict } from "./external.ts";
+import { External, type ExternalVerdict, type Lasting } from "./external.ts";
 import { explainCommand, originLabels, peerName, portLabels } from "./labels.ts";
-
-/** A byte stream or a tunnel that is under way. */
-export interface Live {
-  readonly call: Call;
-  /** Ends it: the policy does not let it in any more. */
-  cut(decision: Decision): void;
-}
 
 interface Ready {
   readonly policy: InboundPolicy;
@@ -62,7 +56,6 @@ export class Guard {
   readonly #port: number;
   /** "price.shop" */
   readonly #name: string;
-  readonly #live = new Set<Live>();
   readonly #unwatch: () => void;
   #ready: Ready;
 
@@ -93,6 +86,11 @@ export class Guard {
     return this.#ready.jwt;
   }
 
+  /** Who is asked, where a rule wants somebody asked: another object when they are others. */
+  get external(): External | undefined {
+    return this.#ready.external;
+  }
+
   close(): void {
     this.#unwatch();
     this.#ready.external?.close();
@@ -121,15 +119,24 @@ export class Guard {
     return decision;
   }
 
-  /** Whether it may if those consent who have to be asked, without a word to anybody. */
-  admits(call: Call): boolean {
-    return decide(this.#ready.compiled, call).allowed;
+  /** Decides without a word to anybody. */
+  decide(call: Call): Decision {
+    return decide(this.#ready.compiled, call);
   }
 
-  /** Whether it may, and nobody has to be asked. */
-  allows(call: Call): boolean {
-    const { allowed, external } = decide(this.#ready.compiled, call);
-    return allowed && external === undefined;
+  /** Whether the issuer of claims that were found valid is one still. */
+  believes(claims: JwtClaims | undefined): boolean {
+    return claims === undefined || this.#ready.policy.jwt.some(({ issuer }) => issuer === claims["iss"]);
+  }
+
+  /** Counts and reports what was under way and is ended. @param tunnel both ways were opaque bytes */
+  terminated(call: Call, { origin }: Decision, tunnel: boolean, reason: string): void {
+    const { terminated } = tunnel ? this.context.metrics.authz.tcp : this.#families(call);
+    this.#counter(terminated, call.peer, origin).inc();
+    this.context.logger.info("a call that was under way was cut by a change of the policy", {
+      reason,
+      ...this.#describe(call),
+    });
   }
 
   /** For the caller: who it was taken for, and what refused it, but not where that is written. */
@@ -164,6 +171,7 @@ export class Guard {
     call: Call,
     form: RequestForm | undefined,
     done: (verdict: ExternalVerdict) => void,
+    about?: Lasting,
   ): () => void {
     const report = (verdict: ExternalVerdict): void => {
       if (verdict.kind !== "ok") {
@@ -174,15 +182,7 @@ export class Guard {
       done(verdict);
     };
     // Rules that ask come with those whom they ask.
-    return (this.#ready.external as External).ask(names, call, form, report);
-  }
-
-  hold(live: Live): void {
-    this.#live.add(live);
-  }
-
-  release(live: Live): void {
-    this.#live.delete(live);
+    return (this.#ready.external as External).ask(names, call, form, report, about);
   }
 
   #families(call: Call): ProxyContext["metrics"]["authz"]["http"] {
@@ -226,19 +226,6 @@ export class Guard {
     if (ready === undefined) return;
     if (ready.external !== this.#ready.external) this.#ready.external?.close();
     this.#ready = ready;
-    if (ready.open) return;
-    for (const live of [...this.#live]) {
-      const decision = decide(ready.compiled, live.call);
-      if (decision.allowed) continue;
-      this.#live.delete(live);
-      const { metrics, logger } = this.context;
-      this.#counter(metrics.authzTerminated, live.call.peer, decision.origin).inc();
-      logger.info("a connection was cut by a change of the policy", {
-        reason: decision.reason,
-        ...this.#describe(live.call),
-      });
-      live.cut(decision);
-    }
   }
 
   /** @returns undefined, and has said so, if it cannot be obeyed */

@@ -1,16 +1,18 @@
 /** Byte streams of one port, judged when they begin and whenever the policy changes. What is refused is reset. */
 import type { Connection } from "../../net/connection.ts";
-import type { Call } from "../../policy/policy.ts";
 import type { FarSide, FarSideOwner } from "../far-side.ts";
-import { failures } from "../failure.ts";
+import { type Failure, type FailureCause, failures } from "../failure.ts";
 import type { Session } from "../listener.ts";
 import { refuseOpaque } from "../opaque-forward.ts";
 import type { OpaqueService } from "../serve.ts";
-import type { Guard, Live } from "./guard.ts";
+import type { Guard } from "./guard.ts";
+import { type Live, LiveCall } from "./live-call.ts";
 
 export function guardBytes(guard: Guard, next: OpaqueService): OpaqueService {
   return new GuardedBytes(guard, next);
 }
+
+const NOTHING = Buffer.alloc(0);
 
 class GuardedBytes implements OpaqueService {
   readonly #guard: Guard;
@@ -23,103 +25,125 @@ class GuardedBytes implements OpaqueService {
 
   serve(connection: Connection, first: Buffer, ended: boolean, ahead: FarSide | undefined, done: () => void): Session {
     const guard = this.#guard;
-    const call = guard.bytesCall(connection);
+    const call = new LiveCall(guard.bytesCall(connection), undefined, true);
     if (!guard.open) {
       const decision = guard.judge(call);
       guard.counterOf(call, decision).inc();
       if (!decision.allowed) {
         ahead?.giveUp();
-        return this.#refuse(failures.forbidden.kind, connection, done);
+        return refuse(guard, connection, failures.forbidden, done);
       }
       if (decision.external !== undefined) {
         ahead?.giveUp();
-        return new AskingSession(decision.external, guard, call, connection, first, ended, done, {
-          // The policy may be another by now.
-          pass: (bytes, nearEnded) =>
-            guard.admits(call)
-              ? this.#pass(call, connection, bytes, nearEnded, undefined, done)
-              : this.#refuse(failures.forbidden.kind, connection, done),
-          refuse: (kind) => this.#refuse(kind, connection, done),
-        });
+        return new AskingBytes(decision.external, guard, this.#next, call, connection, first, ended, done);
       }
     }
-    return this.#pass(call, connection, first, ended, ahead, done);
+    return new LiveBytes(guard, this.#next, call, connection, first, ended, ahead, done);
   }
 
   /** The application is not to hear of strangers, nor of those about whom somebody has to be asked. */
   dialAhead(owner: FarSideOwner, connection: Connection): FarSide | undefined {
     const guard = this.#guard;
-    return guard.open || guard.allows(guard.bytesCall(connection))
-      ? this.#next.dialAhead(owner, connection)
-      : undefined;
+    const decision = guard.open ? undefined : guard.decide(guard.bytesCall(connection));
+    const admitted = decision === undefined || (decision.allowed && decision.external === undefined);
+    return admitted ? this.#next.dialAhead(owner, connection) : undefined;
   }
+}
 
-  #pass(
-    call: Call,
+function refuse(guard: Guard, connection: Connection, { kind }: Failure, done: () => void): Session {
+  return refuseOpaque(kind, "inbound", guard.context).serve(connection, NOTHING, false, undefined, done);
+}
+
+/** One that was let in. */
+class LiveBytes implements Session, Live {
+  readonly tunnel = true;
+  over = false;
+  readonly #guard: Guard;
+  readonly #call: LiveCall;
+  readonly #session: Session;
+
+  constructor(
+    guard: Guard,
+    next: OpaqueService,
+    call: LiveCall,
     connection: Connection,
     first: Buffer,
     ended: boolean,
     ahead: FarSide | undefined,
     done: () => void,
-  ): Session {
-    const guard = this.#guard;
-    let session: Session | undefined;
-    const live: Live = { call, cut: () => session?.destroy() };
-    guard.hold(live);
-    session = this.#next.serve(connection, first, ended, ahead, () => {
-      guard.release(live);
+  ) {
+    this.#guard = guard;
+    this.#call = call;
+    this.#session = next.serve(connection, first, ended, ahead, () => {
+      this.over = true;
+      call.giveUp();
       done();
     });
-    return session;
   }
 
-  #refuse(kind: string, connection: Connection, done: () => void): Session {
-    return refuseOpaque(kind, "inbound", this.#guard.context).serve(connection, NOTHING, false, undefined, done);
+  shutdown(): void {
+    this.#session.shutdown();
+  }
+
+  destroy(): void {
+    this.#session.destroy();
+  }
+
+  review(): void {
+    this.#call.review(this.#guard, this, undefined);
+  }
+
+  cut(): void {
+    this.#session.destroy();
   }
 }
 
-const NOTHING = Buffer.alloc(0);
-
-interface Ways {
-  pass(first: Buffer, ended: boolean): Session;
-  refuse(kind: string): Session;
-}
-
-/** A byte stream about which somebody is asked. The connection is paused meanwhile. */
-class AskingSession implements Session {
+/** One about which somebody is asked. The connection is paused meanwhile. */
+class AskingBytes implements Session, Live {
+  readonly tunnel = true;
+  readonly #guard: Guard;
+  readonly #call: LiveCall;
   readonly #connection: Connection;
+  readonly #done: () => void;
+  /** What became of it. */
   #session: Session | undefined;
+  #closed = false;
   #draining = false;
 
   constructor(
     names: readonly string[],
     guard: Guard,
-    call: Call,
+    next: OpaqueService,
+    call: LiveCall,
     connection: Connection,
     first: Buffer,
     ended: boolean,
     done: () => void,
-    ways: Ways,
   ) {
+    this.#guard = guard;
+    this.#call = call;
     this.#connection = connection;
+    this.#done = done;
     let bytes = first;
     let nearEnded = ended;
-    const giveUp = guard.ask(names, call, undefined, (verdict) => {
-      this.#session =
-        verdict.kind === "ok"
-          ? ways.pass(bytes, nearEnded)
-          : ways.refuse(verdict.kind === "denied" ? failures.externalDenied.kind : failures.authorizerUnavailable.kind);
-      if (this.#draining) this.#session.shutdown();
-    });
     connection.handler = {
       onData: (chunk) => (bytes = Buffer.concat([bytes, chunk])),
       onEnd: () => (nearEnded = true),
       onDrain() {},
       onClose: () => {
-        giveUp();
+        this.#closed = true;
+        call.giveUp();
         done();
       },
     };
+    call.ask(guard, names, undefined, ({ kind }) => {
+      if (kind === "ok") this.#become(new LiveBytes(guard, next, call, connection, bytes, nearEnded, undefined, done));
+      else this.#refuse(kind === "denied" ? failures.externalDenied : failures.authorizerUnavailable);
+    });
+  }
+
+  get over(): boolean {
+    return this.#closed || this.#session !== undefined;
   }
 
   shutdown(): void {
@@ -130,5 +154,23 @@ class AskingSession implements Session {
   destroy(): void {
     if (this.#session === undefined) this.#connection.destroy();
     else this.#session.destroy();
+  }
+
+  review(): void {
+    if (this.#session === undefined) this.#call.review(this.#guard, this, undefined);
+    else this.#session.review?.();
+  }
+
+  cut({ failure }: FailureCause): void {
+    this.#refuse(failure);
+  }
+
+  #refuse(failure: Failure): void {
+    this.#become(refuse(this.#guard, this.#connection, failure, this.#done));
+  }
+
+  #become(session: Session): void {
+    this.#session = session;
+    if (this.#draining) session.shutdown();
   }
 }

@@ -1,7 +1,7 @@
 /** The application as one connection has it: each request is judged before the application hears of it. */
 import type { Connection } from "../../net/connection.ts";
 import type { ClientStream, RequestHead, ResponseReceiver } from "../../protocol/exchange.ts";
-import type { Call, Decision, JwtClaims, JwtGate, JwtOutcome } from "../../policy/policy.ts";
+import type { Call, Decision, JwtGate, JwtOutcome } from "../../policy/policy.ts";
 import type { Counter } from "../../telemetry/metrics.ts";
 import { failureCause, failures } from "../failure.ts";
 import { HeldRequest } from "../held-request.ts";
@@ -12,7 +12,10 @@ import { deniedAnswer } from "./denied-answer.ts";
 import { refuse } from "../refused.ts";
 import type { HttpService } from "../service.ts";
 import type { Guard } from "./guard.ts";
-import { LiveTunnel } from "./live-tunnel.ts";
+import { LiveCall, UNCOUNTED } from "./live-call.ts";
+
+/** What a head has until its token has been looked at: judged it will be then. */
+const UNIDENTIFIED = {};
 
 export class GuardedService implements HttpService {
   readonly #guard: Guard;
@@ -32,12 +35,18 @@ export class GuardedService implements HttpService {
   open(head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
     const { jwt } = this.#guard;
     // What CONNECT says of itself is nothing that the application will hear.
-    if (jwt === undefined || head.method === "CONNECT") return this.#judge(head, end, receiver, undefined);
+    if (jwt === undefined || head.method === "CONNECT") {
+      return this.#judge(new LiveCall(this.#bytes, head, false), head, end, receiver);
+    }
     const outcome = jwt.examine(head);
     if (!(outcome instanceof Promise)) return this.#identified(jwt, outcome, head, end, receiver);
     const held = new HeldRequest(receiver);
+    head.judged = UNIDENTIFIED;
     void outcome.then((one) => {
-      if (!held.over) held.begin(this.#identified(jwt, one, head, end, receiver));
+      if (held.over) return;
+      // Whose tokens are believed may have changed meanwhile.
+      const same = this.#guard.jwt === jwt;
+      held.begin(same ? this.#identified(jwt, one, head, end, receiver) : this.open(head, end, receiver));
     });
     return held;
   }
@@ -53,12 +62,12 @@ export class GuardedService implements HttpService {
       return refuse(receiver, failureCause(failures.invalidToken, "refused", outcome.failure));
     }
     jwt.apply(outcome, head);
-    return this.#judge(head, end, receiver, outcome.claims);
+    return this.#judge(new LiveCall(this.#bytes, head, true, outcome.claims), head, end, receiver);
   }
 
-  #judge(head: RequestHead, end: boolean, receiver: ResponseReceiver, claims: JwtClaims | undefined): ClientStream {
+  #judge(call: LiveCall, head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
     const guard = this.#guard;
-    const call = this.#callOf(head, claims);
+    head.judged = call;
     if (!guard.open) {
       const decision = guard.judge(call);
       this.#count(call, decision);
@@ -72,21 +81,20 @@ export class GuardedService implements HttpService {
 
   #ask(
     names: readonly string[],
-    call: Call,
+    call: LiveCall,
     head: RequestHead,
     end: boolean,
     receiver: ResponseReceiver,
   ): ClientStream {
     const held = new HeldRequest(receiver);
-    const form = head.method === "CONNECT" ? undefined : head;
-    held.onGiveUp = this.#guard.ask(names, call, form, (verdict) => {
-      if (held.over) return;
-      if (verdict.kind === "ok" && !this.#guard.admits(call)) {
-        held.fail(failureCause(failures.forbidden, "refused", "the policy has changed meanwhile"));
-      } else if (verdict.kind === "ok") {
-        for (const name of verdict.remove) removeHeader(head.headers, name);
-        changeFields(head.headers, verdict.set);
-        const { answer } = verdict;
+    held.onGiveUp = () => call.giveUp();
+    call.ask(this.#guard, names, head.method === "CONNECT" ? undefined : head, (verdict) => {
+      if (verdict.kind === "ok") {
+        const { remove, set, answer } = verdict;
+        // Another list: the policy has seen the first one.
+        if (remove.length > 0 || set.length > 0) head.headers = head.headers.slice();
+        for (const name of remove) removeHeader(head.headers, name);
+        changeFields(head.headers, set);
         const changed = answer.length === 0 ? receiver : new ChangedAnswer(receiver, answer);
         held.begin(this.#pass(call, head, end, changed));
       } else if (verdict.kind === "unavailable") {
@@ -103,22 +111,13 @@ export class GuardedService implements HttpService {
     return held;
   }
 
-  #pass(call: Call, head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
+  #pass(call: LiveCall, head: RequestHead, end: boolean, receiver: ResponseReceiver): ClientStream {
     if (head.method === "CONNECT" && this.#guard.counts) {
-      const detail = "requests are limited here, and inside of CONNECT nobody would count them";
-      return refuse(receiver, failureCause(failures.forbidden, "refused", detail));
+      return refuse(receiver, failureCause(failures.forbidden, "refused", UNCOUNTED));
     }
     const excess = this.#guard.limit(call);
     if (excess !== undefined) return refuse(receiver, failureCause(failures.rateLimited, "refused", excess));
-    if (head.upgrade === "") return this.#next.open(head, end, receiver);
-    return new LiveTunnel(this.#guard, call, this.#next, head, end, receiver);
-  }
-
-  /** CONNECT gives access to the bytes. */
-  #callOf({ method, path, authority, headers }: RequestHead, jwt: JwtClaims | undefined): Call {
-    if (method === "CONNECT") return this.#bytes;
-    const { peer, port, localAddress, sni } = this.#bytes;
-    return { peer, port, localAddress, sni, request: { method, path, host: authority, headers }, jwt };
+    return this.#next.open(head, end, receiver);
   }
 
   #count(call: Call, decision: Decision): void {

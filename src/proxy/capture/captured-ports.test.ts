@@ -3,11 +3,14 @@ import { describe, it } from "node:test";
 
 import { MemoryConnection } from "../../../test/support/memory-connection.ts";
 import { sidecar } from "../../../test/support/mesh.ts";
+import { type InboundPolicy, openPolicy, type PolicyLayer } from "../../model/inbound-policy.ts";
 import { systemClock } from "../../net/clock.ts";
 import { Logger } from "../../telemetry/log.ts";
 import { ProxyContext } from "../context.ts";
 import type { Session } from "../listener.ts";
 import { ProxyMetrics } from "../metrics.ts";
+import type { PolicySource } from "../policy-source.ts";
+import { settled } from "../testing/fake-world.ts";
 import { CapturedPorts, DETECTED_PORTS_MAX } from "./captured-ports.ts";
 
 const quiet = new Logger({ level: "error", format: "plain", sink: { write: () => true } });
@@ -15,8 +18,8 @@ const target = { host: "127.0.0.1", port: 8080 };
 const known = { appPort: 8080, target, service: "price", port: 80, protocol: "http" } as const;
 const address = "10.77.0.2";
 
-function ports(): CapturedPorts {
-  const context = new ProxyContext(sidecar("price-1", {}), systemClock, Math.random, new ProxyMetrics(), quiet);
+function ports(policy?: PolicySource): CapturedPorts {
+  const context = new ProxyContext(sidecar("price-1", {}), systemClock, Math.random, new ProxyMetrics(), quiet, policy);
   return new CapturedPorts([known], context, (where) => where !== "127.0.0.1");
 }
 
@@ -30,6 +33,32 @@ describe("captured ports", () => {
     assert.equal(all.detected, 1);
     all.serving({ address: "fd77::1:2", port: 9000 });
     assert.equal(all.detected, 2);
+    all.close();
+  });
+
+  it("that have the number of a service's port, which is another one's, are not taken for it by a policy", async () => {
+    const origin = { kind: "linkerd", namespace: "", name: "", file: "", line: 0 };
+    const forPort = (port: number): PolicyLayer => ({
+      dialect: "linkerd",
+      ports: [port],
+      rules: [{ action: "allow", origin, clauses: [[]] }],
+      otherwise: { action: "deny", origin },
+    });
+    const layers = [forPort(80), forPort(9000)];
+    const policy: InboundPolicy = { ...openPolicy, defaultPolicy: "deny", layers };
+    const all = ports({ current: policy, watch: () => () => {} });
+    // Nobody is at these addresses, so whoever is let in is reset later, and not by the policy.
+    const outcome = async (port: number): Promise<string> => {
+      const serve = all.serving({ address, port });
+      const peer = new MemoryConnection();
+      const session = typeof serve === "function" ? serve(peer.connection, () => {}) : assert.fail();
+      peer.feed("GET / HTTP/1.1\r\nHost: price\r\n\r\n");
+      await settled();
+      const text = peer.text();
+      session.destroy();
+      return text === "" ? "let in" : text.slice(0, 12);
+    };
+    assert.deepEqual(await Promise.all([8080, 9000, 80].map(outcome)), ["let in", "let in", "HTTP/1.1 403"]);
     all.close();
   });
 

@@ -5,6 +5,7 @@
  */
 import type { Destination } from "../../net/original-destination.ts";
 import { defaultProtocol } from "../../model/service.ts";
+import { UNNAMED_PORT } from "../../policy/policy.ts";
 import type { CapturedPort } from "../config.ts";
 import type { ProxyContext } from "../context.ts";
 import { type InboundPort, inboundPort } from "../inbound.ts";
@@ -22,6 +23,7 @@ export class CapturedPorts {
   readonly #context: ProxyContext;
   readonly #isHere: (address: string) => boolean;
   readonly #known = new Map<number, InboundPort>();
+  readonly #servicePorts: ReadonlySet<number>;
   /** By address and port, the least recently used first. */
   readonly #detected = new Map<string, Detected>();
 
@@ -29,6 +31,7 @@ export class CapturedPorts {
   constructor(ports: readonly CapturedPort[], context: ProxyContext, isHere: (address: string) => boolean) {
     this.#context = context;
     this.#isHere = isHere;
+    this.#servicePorts = new Set(ports.map(({ port }) => port));
     for (const port of ports) this.#known.set(port.appPort, inboundPort(port, context));
   }
 
@@ -66,8 +69,13 @@ export class CapturedPorts {
   #detect({ address, port }: Destination): Detected | "elsewhere" | "overflow" {
     if (!this.#isHere(address)) return "elsewhere";
     if (this.#detected.size >= DETECTED_PORTS_MAX && !this.#makeRoom()) return "overflow";
-    const target = { host: address, port };
-    const config = { target, service: this.#context.config.service, port, protocol: defaultProtocol(port) };
+    const config = {
+      target: { host: address, port },
+      service: this.#context.config.service,
+      // Documents that say this number mean a service's port, and with it another port of the application.
+      port: this.#servicePorts.has(port) ? UNNAMED_PORT : port,
+      protocol: defaultProtocol(port),
+    };
     return { ...inboundPort(config, this.#context), sessions: 0 };
   }
 

@@ -9,6 +9,7 @@ import { Application } from "../application.ts";
 import type { Guard } from "../authz/guard.ts";
 import { guardBytes } from "../authz/guarded-bytes.ts";
 import { GuardedService } from "../authz/guarded-service.ts";
+import { reviewRequests } from "../authz/live-requests.ts";
 import type { Backend } from "../backend.ts";
 import type { ProxyContext } from "../context.ts";
 import { GrpcDeadlines } from "../grpc-deadline.ts";
@@ -93,8 +94,13 @@ export class Callers {
           get open() {
             return guard.open;
           },
+          get shut() {
+            if (identity !== "") return false;
+            return guard.tlsMode === "strict" || (believed && secured && guard.tlsMode !== "disable");
+          },
           serviceFor: (connection) =>
             new Application(new GrpcDeadlines(new GuardedService(guard, connection, service), clock), believed),
+          review: (connection, exchanges) => reviewRequests(guard, connection, exchanges),
         },
       },
       opaque: guardBytes(guard, forwardOpaque(backend, "inbound", context, counted)),

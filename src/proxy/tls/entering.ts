@@ -56,6 +56,10 @@ export class EnteringSession implements Session, ConnectionHandler {
     else this.#session.destroy();
   }
 
+  review(): void {
+    this.#session?.review?.();
+  }
+
   onData(chunk: Buffer): void {
     this.#first = Buffer.concat([this.#first, chunk]);
     this.#look(false);

@@ -3,7 +3,7 @@
  * beneath it: each connection is made with the newest, and those that are open stay as they are.
  */
 import type { Endpoint } from "../../model/endpoint.ts";
-import { linkerdName, parseSpiffeId, type WorkloadIdentity } from "../../model/identity.ts";
+import { isLinkerdName, linkerdName, parseSpiffeId, type WorkloadIdentity } from "../../model/identity.ts";
 import type { Clock } from "../../net/clock.ts";
 import type { Connection } from "../../net/connection.ts";
 import type { Credentials, CredentialSource } from "../../net/credentials.ts";
@@ -58,9 +58,12 @@ export class MeshTls {
     this.#unwatch();
   }
 
-  /** Whether TLS for this server name is meant for this sidecar, and not the application's own. */
+  /**
+   * Whether TLS for this server name is meant for this sidecar, and not the application's own. Before there is a
+   * certificate all names are of which a sidecar may be called by: better none gets in than the application gets it.
+   */
   isFor(serverName: string): boolean {
-    return serverName !== "" && serverName === this.#name;
+    return this.#context === undefined ? isLinkerdName(serverName) : serverName !== "" && serverName === this.#name;
   }
 
   /** @returns undefined if the endpoint has to prove nothing: it is spoken to in plain */

@@ -15,8 +15,9 @@ describe("credentials across threads", () => {
     const posted: string[] = [];
     const relay = new CredentialsRelay(source, (message) => posted.push(message.credentials.key));
     for (const key of ["2", "3", "4"]) source.replace(credentials(key));
-    assert.deepEqual(posted, ["1"]);
+    assert.deepEqual([posted, relay.held], [["1"], false]);
     relay.heard();
+    assert.equal(relay.held, true);
     assert.deepEqual(posted, ["1", "4"]);
     relay.heard();
     source.replace(credentials("5"));

@@ -34,6 +34,7 @@ export class CredentialsRelay {
   readonly #post: (message: Extract<ToWorker, { readonly kind: "credentials" }>) => void;
   readonly #end: () => void;
   #underWay = false;
+  #held = false;
   #newest: Credentials | undefined;
 
   constructor(source: CredentialSource, post: (message: Extract<ToWorker, { readonly kind: "credentials" }>) => void) {
@@ -42,8 +43,14 @@ export class CredentialsRelay {
     if (source.current !== undefined) this.#tell(source.current);
   }
 
+  /** The worker holds some. */
+  get held(): boolean {
+    return this.#held;
+  }
+
   /** The worker holds what it was told last. */
   heard(): void {
+    this.#held = true;
     const newest = this.#newest;
     this.#newest = undefined;
     this.#underWay = false;

@@ -141,6 +141,21 @@ describe("discovery across threads", () => {
     assert.equal(discovery.policyListeners.size, 0);
   });
 
+  it("knows of a worker that it has heard who may call, not before it says so, nor by what else it has heard", () => {
+    const { discovery, relay, relayed, underway, deliver } = rig();
+    discovery.unknown.add("price");
+    relayed.watch("price", recorder());
+    deliver();
+    relayed.watchPolicy(() => {});
+    deliver();
+    assert.equal(relay.policyHeard, false);
+    for (const listener of discovery.policyListeners) listener(openPolicy);
+    assert.equal(underway.length, 1);
+    assert.equal(relay.policyHeard, false, "it is on its way");
+    deliver();
+    assert.equal(relay.policyHeard, true);
+  });
+
   it("ends all watches of a worker that is gone", () => {
     const { discovery, relay, relayed, deliver } = rig();
     for (const name of ["a", "b"]) relayed.watch(name, recorder());

@@ -58,6 +58,8 @@ export class RelayedDiscovery implements Discovery {
  * worker that is stuck, changes must not pile up.
  */
 interface Watch {
+  /** Of who may call. */
+  readonly policy: boolean;
   end: () => void;
   underWay: boolean;
   newest: Told | undefined;
@@ -68,10 +70,16 @@ export class DiscoveryRelay {
   readonly #discovery: Discovery;
   readonly #post: (message: Told) => void;
   readonly #watches = new Map<number, Watch>();
+  #policyHeard = false;
 
   constructor(discovery: Discovery, post: (message: Told) => void) {
     this.#discovery = discovery;
     this.#post = post;
+  }
+
+  /** The worker has heard who may call. */
+  get policyHeard(): boolean {
+    return this.#policyHeard;
   }
 
   asked(message: Asked): void {
@@ -86,6 +94,7 @@ export class DiscoveryRelay {
       watch.end();
       return;
     }
+    this.#policyHeard ||= watch.policy;
     const { newest } = watch;
     watch.newest = undefined;
     watch.underWay = newest !== undefined;
@@ -100,7 +109,7 @@ export class DiscoveryRelay {
 
   /** @param authority undefined: who may call */
   #begin(id: number, authority: string | undefined): void {
-    const watch: Watch = { end: () => {}, underWay: false, newest: undefined };
+    const watch: Watch = { policy: authority === undefined, end: () => {}, underWay: false, newest: undefined };
     // First, because discovery may know the answer and say it at once.
     this.#watches.set(id, watch);
     const tell = (message: Told): void => {

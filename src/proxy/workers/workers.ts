@@ -22,6 +22,7 @@ import type { Carrier, TrafficAddresses } from "../carrier.ts";
 import type { ProxyConfig } from "../config.ts";
 import { ListenError } from "../listener.ts";
 import { WorkerMetrics } from "../metrics.ts";
+import { needsPolicy } from "../policy-source.ts";
 import type { TrafficOptions } from "../traffic.ts";
 import { reserveAddresses } from "./addresses.ts";
 import { CredentialsRelay } from "./credentials-relay.ts";
@@ -95,6 +96,10 @@ export class Workers implements Carrier {
     return answers.reduce((sum, answer) => sum + (answer?.report?.connections ?? 0), 0);
   }
 
+  get informed(): boolean {
+    return this.#threads.every((thread) => thread.informed);
+  }
+
   /** One stuck thread is as bad as a stuck process: a share of the connections gets no answers. */
   async isLive(): Promise<boolean> {
     return (await this.#ask("ping")).every((answer) => answer !== undefined);
@@ -134,6 +139,7 @@ class Thread {
   readonly opened: Promise<void>;
   readonly #number: number;
   readonly #worker: Worker;
+  readonly #needsPolicy: boolean;
   readonly #relay: DiscoveryRelay;
   readonly #credentials: CredentialsRelay | undefined;
   /** By id. */
@@ -145,6 +151,7 @@ class Thread {
 
   constructor(number: number, { config, discovery, identity }: TrafficOptions) {
     this.#number = number;
+    this.#needsPolicy = needsPolicy(config);
     this.opened = this.#opening.promise;
     const start: WorkerStart = { config: withoutSecrets(config), ticketSecret: identity?.ticketSecret };
     // This file is .ts as it is written, and .js in the published package.
@@ -156,6 +163,10 @@ class Thread {
     // Thrown only at its exit, which always follows: what is thrown from here may get lost.
     this.#worker.on("error", (error) => (this.#failure = error));
     this.#worker.on("exit", () => this.#ended());
+  }
+
+  get informed(): boolean {
+    return (!this.#needsPolicy || this.#relay.policyHeard) && (this.#credentials?.held ?? true);
   }
 
   post(message: ToWorker): void {
