@@ -10,7 +10,6 @@ import { after, afterEach, before, describe, it, type TestContext } from "node:t
 import { promisify } from "node:util";
 
 import type { IdentityAnswer } from "../src/cli/control-client.ts";
-import { LEAF_LIFETIME_MS } from "../src/control/identity/identity.ts";
 import { metricSum } from "./support/mesh.ts";
 import { freePorts } from "./support/ports.ts";
 import { root, heddle, up } from "./support/up.ts";
@@ -174,9 +173,6 @@ describe("a mesh of heddle up", { timeout: 110_000 }, () => {
     assert.ok(one.workload.startsWith(one.identity.split("/").at(-1) ?? "-"));
     const pid = mesh.descendants().find((id) => mesh.commandLine(id).includes(` proxy --workload ${one.workload} `));
     assert.ok(pid);
-    // Certificates count in seconds: one by the same second could not be told from it.
-    const madeAt = Date.parse(one.notAfter ?? "") - LEAF_LIFETIME_MS;
-    await until("the second in which its certificate was made is over", () => Date.now() > madeAt + 1_000);
     process.kill(pid, "SIGKILL");
     await until(
       "it is back, with another certificate",
@@ -185,9 +181,7 @@ describe("a mesh of heddle up", { timeout: 110_000 }, () => {
         return now?.connected === true && now.notAfter !== null && now.notAfter > (one.notAfter ?? "");
       },
       30_000,
-    ).catch((error: unknown) => {
-      throw new Error(mesh.output(), { cause: error });
-    });
+    );
     // No token stands where others can see it.
     for (const id of mesh.descendants()) assert.doesNotMatch(mesh.commandLine(id), /token/i);
   });
