@@ -44,6 +44,8 @@ interface Started {
 async function machines(context: TestContext): Promise<Machines> {
   const folder = await mkdtemp(join(tmpdir(), "heddle-machines-"));
   context.after(() => rm(folder, { recursive: true, maxRetries: 10 }));
+  // Each has the same addresses: what commands keep of one there is not for the next.
+  process.env.HOME = folder;
   const [near, far] = [await namespace(context), await namespace(context)];
   await near.shell('ip link add eth0 type veth peer name eth0 netns "$1"', far.path);
   for (const [place, address] of [
@@ -115,7 +117,7 @@ async function refused({ near }: Machines, reason: string): Promise<number> {
   return metricSum(text, "heddle_control_xds_refused_total", `reason="${reason}"`);
 }
 
-describe("sidecars on another machine than the control plane", { timeout: 180_000 }, () => {
+describe("sidecars on another machine than the control plane", { timeout: 400_000 }, () => {
   it(
     "get certificates and discovery in TLS, with nothing configured, and carry traffic",
     needsRoot("curl", "tcpdump"),
@@ -123,7 +125,18 @@ describe("sidecars on another machine than the control plane", { timeout: 180_00
       const of = await machines(context);
       await register(of.folder);
       const record = join(of.folder, "wire.pcap");
-      const recorder = start(context, of.near, ["tcpdump", "-U", "-i", "eth0", "-w", record, "tcp", "port", "4181"]);
+      const recorder = start(context, of.near, [
+        "tcpdump",
+        "-U",
+        "--immediate-mode",
+        "-i",
+        "eth0",
+        "-w",
+        record,
+        "tcp",
+        "port",
+        "4181",
+      ]);
       await says(recorder, /listening on/);
       const control = await startControl(context, of);
       const application = `require("node:http").createServer((_, answer) => answer.end("9.99")).listen(8080, "127.0.0.1")`;
@@ -179,6 +192,36 @@ describe("sidecars on another machine than the control plane", { timeout: 180_00
     await ready(of, "127.0.0.1:4192", secured);
   });
 
+  it(
+    "come back after they stood still while the root was changed, though they know the old one only",
+    needsRoot("curl"),
+    async (context) => {
+      const of = await machines(context);
+      await startControl(context, of);
+      const one = startSidecar(context, of, await newToken(of, "price-1", "price"), "--workload", "price-1", ...PRICE);
+      await ready(of, "127.0.0.1:4191", one);
+      const other = startSidecar(context, of, await newToken(of, "price-2", "price"), ...SECOND);
+      await ready(of, "127.0.0.1:4192", other);
+      other.process.kill("SIGSTOP");
+      // Most of its time the control plane finds out that nobody is there (PING), and waits for who may come back.
+      const rotated = start(context, of.near, [process.execPath, heddle, "identity", "rotate", "--control", API]);
+      await until("the root is changed", () => rotated.process.exitCode !== null, 150_000);
+      assert.equal(rotated.process.exitCode, 0, rotated.output());
+      assert.doesNotMatch(rotated.output(), /price-2 .*yes/);
+      other.process.kill("SIGCONT");
+      const times = (what: RegExp): number => other.output().match(what)?.length ?? 0;
+      await until(
+        "it has a new certificate, and discovery again",
+        () => times(/a new certificate is in use/g) === 2 && times(/connected to the control plane/g) === 2,
+        START_MS,
+      ).catch((error: unknown) => {
+        throw new Error(other.output(), { cause: error });
+      });
+      const shown = await outputIn(of.near, [process.execPath, heddle, "identity", "show", "--control", API]);
+      assert.equal(shown.match(/^default +price-\d .* current +1\/1 +yes$/gm)?.length, 2, shown);
+    },
+  );
+
   it("end with a token that was cut, and do not show it", needsRoot(), async (context) => {
     const of = await machines(context);
     await startControl(context, of);
@@ -191,7 +234,8 @@ describe("sidecars on another machine than the control plane", { timeout: 180_00
   });
 });
 
-const SECOND = ["--workload", "price-2", "--service", "price", "--admin", "127.0.0.1:4192"];
+const PRICE = ["--service", "price"];
+const SECOND = ["--workload", "price-2", ...PRICE, "--admin", "127.0.0.1:4192"];
 
 /** As if `price-1` had been registered before the control plane was started. */
 async function register(folder: string): Promise<void> {

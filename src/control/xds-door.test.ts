@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import net from "node:net";
+import { networkInterfaces } from "node:os";
 import { afterEach, before, describe, it } from "node:test";
 import tls from "node:tls";
 
@@ -27,7 +28,7 @@ afterEach(() => {
   for (const cleanup of cleanups.splice(0).toReversed()) cleanup();
 });
 
-async function open(credentials = new TestCredentials(own)) {
+async function open(credentials = new TestCredentials(own), host = "127.0.0.1") {
   const clock = new VirtualClock();
   const refused: string[] = [];
   const callers: Caller[] = [];
@@ -47,7 +48,7 @@ async function open(credentials = new TestCredentials(own)) {
     },
   });
   const server = net.createServer((socket) => door.enter(socket));
-  server.listen(0, "127.0.0.1");
+  server.listen(0, host);
   await once(server, "listening");
   const { port } = server.address() as net.AddressInfo;
   cleanups.push(() => {
@@ -93,6 +94,14 @@ describe("the door of the xDS port", () => {
     assert.deepEqual(callers, [{ kind: "plain" }]);
     assert.equal(door.entering, 0);
     assert.equal(clock.pending, 0);
+  });
+
+  const noIpv6 = !Object.values(networkInterfaces()).some((list) => list?.some(({ family }) => family === "IPv6"));
+  it("takes an IPv4 address of this host for one, in the form that IPv6 has for it", { skip: noIpv6 }, async () => {
+    const { port, callers } = await open(new TestCredentials(own), "::");
+    const socket = dial(port);
+    socket.write(PREFACE);
+    await until("it is inside", () => callers.length === 1);
   });
 
   it("knows who comes in TLS, and loses nothing that comes with the handshake's end", async () => {
