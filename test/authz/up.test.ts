@@ -105,12 +105,16 @@ describe("zero trust in heddle up", { timeout: 120_000 }, () => {
   });
 
   it("lists the documents, with what they let pass and refused", async () => {
-    await until("the counts are there", async () => {
-      const { stdout } = await heddle("authz", "list", "back", "-o", "json");
-      const rows = JSON.parse(stdout) as { action: string; allowed: number; denied: number }[];
-      const [allow, otherwise] = rows;
-      return rows.length === 2 && (allow?.allowed ?? 0) >= 1 && (otherwise?.denied ?? 0) >= 1;
-    });
+    await until(
+      "the counts are there",
+      async () => {
+        const { stdout } = await heddle("authz", "list", "back", "-o", "json");
+        const rows = JSON.parse(stdout) as { action: string; allowed: number; denied: number }[];
+        const [allow, otherwise] = rows;
+        return rows.length === 2 && (allow?.allowed ?? 0) >= 1 && (otherwise?.denied ?? 0) >= 1;
+      },
+      SLOW_MS,
+    );
   });
 
   it("keeps the last good documents while they are bad, and says where", async () => {

@@ -5,6 +5,7 @@ import { compileInboundPolicy } from "../../dialects/compile-inbound.ts";
 import { parseResources } from "../../dialects/registry.ts";
 import { resourceSet } from "../../dialects/resource-set.ts";
 import { defaultPolicySettings } from "../../dialects/target.ts";
+import type { DefaultPolicy } from "../../model/inbound-policy.ts";
 import { ApiError } from "../api-error.ts";
 import { buildMesh } from "../mesh-builder.ts";
 import { policyTarget } from "../policies.ts";
@@ -37,11 +38,17 @@ function workload(name: string, service: string, more: object = {}): Registratio
 
 const keyboard = workload("keyboard", "", { serviceAccount: "keyboard", outbound: "127.0.0.1:4140" });
 
-function world(registrations: readonly Registration[], text = "", certified: World["certified"] = new Map()): World {
+function world(
+  registrations: readonly Registration[],
+  text = "",
+  certified: World["certified"] = new Map(),
+  defaultPolicy: DefaultPolicy = "all-unauthenticated",
+): World {
   const parsed = parseResources(text, "policy.yaml");
   const { resources, diagnostics } = resourceSet(parsed.resources);
   assert.deepEqual([...parsed.diagnostics, ...diagnostics], []);
-  const policyOf = (one: Registration) => compileInboundPolicy(resources, policyTarget(one), defaultPolicySettings);
+  const policyOf = (one: Registration) =>
+    compileInboundPolicy(resources, policyTarget(one), { ...defaultPolicySettings, defaultPolicy });
   const trustDomain = "cluster.local";
   const { mesh } = buildMesh([], registrations, { trustDomain, policyOf: (one) => policyOf(one as Registration) });
   return { mesh, registrations, trustDomain, certified };
@@ -222,6 +229,25 @@ describe("authz list", () => {
       "price else deny price:2 0/3",
       "web all-unauthenticated all-unauthenticated:0 0/0",
     ]);
+  });
+
+  it("has nothing of what no call by the port comes to", () => {
+    const text = `apiVersion: policy.linkerd.io/v1beta3
+kind: Server
+metadata: { name: price, namespace: default }
+spec: { podSelector: {}, port: 80, accessPolicy: all-unauthenticated }
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: no-admin, namespace: default }
+spec: { action: DENY, rules: [{ to: [{ operation: { paths: [/admin] } }] }] }
+`;
+    const query = { windowMs: 60_000, of: "price", namespace: undefined };
+    const rows = authzRows(query, world(registrations, text, new Map(), "deny"), table, 0);
+    assert.deepEqual(
+      rows.map(({ dialect, action, document }) => `${dialect} ${action} ${document.name}`),
+      ["linkerd else allow price", "istio deny no-admin", "istio else allow "],
+    );
   });
 
   it("shows one service or workload, and says who is none", () => {

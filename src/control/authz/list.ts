@@ -1,5 +1,5 @@
 /** Which documents are about a service, and what they did within the window. */
-import type { InboundPolicy, Origin } from "../../model/inbound-policy.ts";
+import type { Condition, InboundPolicy, Origin, PolicyRule } from "../../model/inbound-policy.ts";
 import { workloadKey } from "../../model/workload.ts";
 import type { SeriesName } from "../stat/series-reader.ts";
 import type { SeriesTable } from "../stat/series-table.ts";
@@ -96,10 +96,12 @@ function documentsOf(policy: InboundPolicy, port: number): DocumentUse[] {
     rows.push({ dialect: "istio", action: `tls ${tls.mode}`, document: tls.origin });
   }
   for (const { dialect, rules, otherwise } of layers) {
-    for (const { action, origin, dryRun } of rules) {
+    const last = rules.findIndex((rule) => decidesAll(rule, port));
+    for (const { action, origin, dryRun } of last < 0 ? rules : rules.slice(0, last)) {
       rows.push({ dialect, action: dryRun === true ? `${action} (dry run)` : action, document: origin });
     }
-    rows.push({ dialect, action: `else ${otherwise.action}`, document: otherwise.origin });
+    const { action, origin } = rules[last] ?? otherwise;
+    rows.push({ dialect, action: `else ${action}`, document: origin });
   }
   for (const { origin } of policy.rateLimits.filter(about)) {
     rows.push({ dialect: "linkerd", action: "rate-limit", document: origin });
@@ -111,6 +113,16 @@ function documentsOf(policy: InboundPolicy, port: number): DocumentUse[] {
   }
   // A document with several rules is one row, at the line of the first.
   return [...new Map(rows.toReversed().map((row) => [documentKey(row), row])).values()].toReversed();
+}
+
+/** Whether every call by this port comes to an end here: nothing behind this rule is about the port. */
+function decidesAll({ action, clauses, dryRun }: PolicyRule, port: number): boolean {
+  if ((action !== "allow" && action !== "deny") || dryRun === true) return false;
+  return clauses.some((clause) => clause.length > 0 && clause.every((one) => isOfPort(one, port)));
+}
+
+function isOfPort(condition: Condition, port: number): boolean {
+  return condition.on === "port" && condition.any.includes(port) !== condition.not;
 }
 
 function documentKey({ dialect, action, document }: DocumentUse): string {

@@ -3,7 +3,13 @@
  * all is allowed, which here means what the default policy of the mesh allows: a DENY policy must not open what was
  * closed.
  */
-import { type JwtRule, type PolicyLayer, type PolicyRule, type RuleAction } from "../../model/inbound-policy.ts";
+import {
+  type JwtRule,
+  NO_DOCUMENT,
+  type PolicyLayer,
+  type PolicyRule,
+  type RuleAction,
+} from "../../model/inbound-policy.ts";
 import { decisionOf } from "../default-decision.ts";
 import { originAt, type ResourceOf } from "../resource.ts";
 import type { ResourceSet } from "../resource-index.ts";
@@ -48,10 +54,14 @@ export function istioLayers(
   if (decided.length === 0) {
     return [{ dialect: "istio", ports: [], rules: [...rules, ...rest.rules], otherwise: rest.otherwise }];
   }
-  const { origin } = rest.otherwise;
-  const besides: PolicyLayer = { dialect: "istio", ports: [], rules, otherwise: { action: "allow", origin } };
+  const others: PolicyLayer["otherwise"] = { action: "allow", origin: NO_DOCUMENT };
+  const besides: PolicyLayer = { dialect: "istio", ports: [], rules, otherwise: others };
   if (decided === "everywhere") return [besides];
-  const there: PolicyRule = { action: "allow", origin, clauses: [[{ on: "port", any: decided, not: false }]] };
+  const there: PolicyRule = {
+    action: "allow",
+    origin: NO_DOCUMENT,
+    clauses: [[{ on: "port", any: decided, not: false }]],
+  };
   return [besides, { dialect: "istio", ports: [], rules: [there, ...rest.rules], otherwise: rest.otherwise }];
 }
 
