@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import http from "node:http";
-import type { AddressInfo } from "node:net";
+import net, { type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it, type TestContext } from "node:test";
@@ -199,8 +199,9 @@ describe("a sidecar with two workers", () => {
   it("drains both: what has begun is answered, then it ends with 0", async (context) => {
     const proxy = await startBoth(context);
     await isReady(proxy);
-    application.delayMs = 1_500;
-    context.after(() => (application.delayMs = 0));
+    const { promise, resolve: answer } = Promise.withResolvers<void>();
+    application.held = promise;
+    context.after(() => answer());
     const answers = Promise.all([
       callOnEach(proxy.inbound, "gate", keepAlive(context)),
       callOnEach(proxy.outbound, "price", keepAlive(context)),
@@ -211,6 +212,7 @@ describe("a sidecar with two workers", () => {
     proxy.process.kill("SIGTERM");
     await until("it listens no more", () => refused(proxy.inbound));
     assert.equal((await fetch(`${proxy.admin}/ready`)).status, 503);
+    answer();
     assert.deepEqual(statuses((await answers).flat()), [200]);
     assert.equal(await proxy.exited, 0, proxy.output());
   });
@@ -380,9 +382,16 @@ async function isReady(proxy: ProxyProcess): Promise<void> {
   assert.equal((await fetch(`${proxy.admin}/live`)).status, 200);
 }
 
+/** Only a connection: a request would be one more that is under way. */
 async function refused(url: string): Promise<boolean> {
-  return call(url, "gate", "/", { agent: new http.Agent() }).then(
-    () => false,
-    (error: NodeJS.ErrnoException) => error.code === "ECONNREFUSED",
-  );
+  const { hostname, port } = new URL(url);
+  const socket = net.connect(Number(port), hostname);
+  try {
+    await once(socket, "connect");
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ECONNREFUSED";
+  } finally {
+    socket.destroy();
+  }
 }

@@ -8,6 +8,8 @@ export interface Application {
   readonly requests: number;
   /** Milliseconds before an answer. */
   delayMs: number;
+  /** Answers wait for this, too. */
+  held: Promise<void>;
   close(): void;
 }
 
@@ -16,7 +18,7 @@ export interface Application {
  * half-way through the answer, /silence never answers, /status/N answers with N.
  */
 export async function startApplication(name: string): Promise<Application> {
-  const state = { requests: 0, delayMs: 0 };
+  const state = { requests: 0, delayMs: 0, held: Promise.resolve() };
   const server = http.createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
     state.requests++;
     const chunks: Buffer[] = [];
@@ -32,10 +34,11 @@ export async function startApplication(name: string): Promise<Application> {
         return;
       }
       const status = /^\/status\/(\d+)$/.exec(url);
-      setTimeout(() => {
+      const answer = (): void => {
         response.writeHead(status === null ? 200 : Number(status[1]), { "X-Served-By": name });
         response.end(JSON.stringify({ name, method, url, headers, body }));
-      }, state.delayMs);
+      };
+      setTimeout(() => void state.held.then(answer), state.delayMs);
     });
   });
   server.listen(0, "127.0.0.1");
@@ -51,6 +54,12 @@ export async function startApplication(name: string): Promise<Application> {
     },
     set delayMs(value) {
       state.delayMs = value;
+    },
+    get held() {
+      return state.held;
+    },
+    set held(value) {
+      state.held = value;
     },
     close: () => {
       server.close();
