@@ -48,6 +48,13 @@ function visibleLength(text: string): number {
   return stripVTControlCharacters(text).length;
 }
 
+/** Somebody else's text for a terminal, which it must not command, and in one line, so that it cannot pass for another one. */
+export function printable(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, (one) => {
+    return `\\u${(one.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`;
+  });
+}
+
 /** One JSON document, indented, with a newline at its end. */
 export function json(value: unknown): string {
   return `${JSON.stringify(value, undefined, 2)}\n`;

@@ -23,6 +23,11 @@ import type { Proxies, ProxySeat } from "./proxies.ts";
 
 /** Streams that are served at once. */
 export const CERTIFY_STREAMS_MAX = 10_000;
+/**
+ * … of those that have not proved anything yet; one more, and the oldest of them is ended: strangers who open many must not
+ * keep out who has a proof, and gives it at once.
+ */
+export const UNPROVED_STREAMS_MAX = 1_000;
 /** Milliseconds in which a stream must have proved who it is. */
 export const PROOF_TIMEOUT_MS = 10_000;
 /** Bytes of one message: a chain and a request. */
@@ -50,6 +55,8 @@ export interface CertifyServiceOptions {
 export class CertifyService {
   readonly #options: CertifyServiceOptions;
   readonly #streams = new Set<CertifyStream>();
+  /** The oldest first. */
+  readonly #unproved = new Set<CertifyStream>();
   readonly #unwatch: () => void;
   #closed = false;
 
@@ -86,9 +93,12 @@ export class CertifyService {
       this.#options.onRefused("full");
       throw new ConnectError(`more than ${CERTIFY_STREAMS_MAX} streams for certificates`, Code.ResourceExhausted);
     }
-    const stream = new CertifyStream(this.#options);
+    const [oldest] = this.#unproved;
+    if (this.#unproved.size >= UNPROVED_STREAMS_MAX) oldest?.crowdOut();
+    const stream = new CertifyStream(this.#options, () => this.#unproved.delete(stream));
     const end = (): void => stream.end();
     this.#streams.add(stream);
+    this.#unproved.add(stream);
     context.signal.addEventListener("abort", end);
     try {
       void stream.read(requests);
@@ -122,13 +132,23 @@ class CertifyStream {
   #allowance = CERTIFICATIONS_BURST;
   #reckonedAt: number;
 
-  constructor(options: CertifyServiceOptions) {
+  /** @param onSettled called when it is known who asks, and when it is over */
+  constructor(options: CertifyServiceOptions, onSettled: () => void) {
     this.#options = options;
     this.#reckonedAt = options.clock.now();
     const timer = options.clock.after(PROOF_TIMEOUT_MS, () => {
       this.#refuse("silent", Code.DeadlineExceeded, `no proof within ${PROOF_TIMEOUT_MS / 1_000} s`);
     });
-    this.#giveUp = () => timer.cancel();
+    this.#giveUp = () => {
+      timer.cancel();
+      onSettled();
+    };
+  }
+
+  /** Others want its place. */
+  crowdOut(): void {
+    const message = `more than ${UNPROVED_STREAMS_MAX} streams have proved nothing yet`;
+    this.#refuse("full", Code.ResourceExhausted, message);
   }
 
   trustChanged(): void {
