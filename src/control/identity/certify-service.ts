@@ -37,6 +37,10 @@ export const CERTIFICATIONS_BURST = 8;
 export const CERTIFICATION_EVERY_MS = 2_000;
 /** Roots that a report may name. */
 const REPORTED_ROOTS_MAX = 64;
+/** SHA-256. */
+const FINGERPRINT_BYTES = 32;
+/** Milliseconds: beyond there are no dates (ECMA-262 §21.4.1.1), and who asks about any proxy could not be answered. */
+const TIME_MAX = 8_640_000_000_000_000;
 
 export type RefusalReason = "proof" | "request" | "rate" | "silent" | "full";
 
@@ -270,10 +274,14 @@ class CertifyStream {
     if (this.#seat === undefined || roots.length > REPORTED_ROOTS_MAX) {
       throw new ConnectError("expected a proof first, and a report of what is trusted then", Code.InvalidArgument);
     }
+    const time = Number(notAfter);
+    if ([...roots, issuer].some(({ length }) => length !== FINGERPRINT_BYTES) || time > TIME_MAX) {
+      throw new ConnectError("expected fingerprints of SHA-256 and a time in milliseconds", Code.InvalidArgument);
+    }
     this.#seat.report({
       roots: roots.map((root) => Buffer.from(root).toString("hex")),
       issuer: Buffer.from(issuer).toString("hex"),
-      notAfter: Number(notAfter),
+      notAfter: time,
     });
   }
 
