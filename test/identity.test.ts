@@ -208,11 +208,12 @@ describe("requests that are refused", () => {
   });
 
   const report = { roots: [new Uint8Array(32)], issuer: new Uint8Array(32), notAfter: 0n };
-  for (const [what, value] of [
-    ["of a time that there is not", { ...report, notAfter: 2n ** 62n }],
-    ["of what is no fingerprint of a root", { ...report, roots: [new Uint8Array(33)] }],
-    ["of what is no fingerprint of an issuer", { ...report, issuer: new Uint8Array(60_000) }],
-  ] as const) {
+  const strange: Readonly<Record<string, typeof report>> = {
+    "of a time that there is not": { ...report, notAfter: 2n ** 62n },
+    "of what is no fingerprint of a root": { ...report, roots: [new Uint8Array(33)] },
+    "of what is no fingerprint of an issuer": { ...report, issuer: new Uint8Array(60_000) },
+  };
+  for (const [what, value] of Object.entries(strange)) {
     it(`a report ${what}, which the API could not show`, async () => {
       authority = await startAuthority();
       const stream = raw();

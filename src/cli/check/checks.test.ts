@@ -377,6 +377,14 @@ describe("what heddle check prints", () => {
     }
   }
 
+  it("says that the control plane does not serve xDS yet, as it does while it starts", async () => {
+    const found = (await resultsOf({ ...sound, xds: "" })).filter(({ result }) => result !== "success");
+    assert.deepEqual(
+      found.map(({ description, problems }) => [description, ...problems]),
+      [["control plane serves xDS", "it does not say yet where: it is starting"]],
+    );
+  });
+
   it("has colours on a terminal", () => {
     const output = new CapturedOutput();
     const report = reportOf("table", output, (style, text) => `<${String(style)}>${text}`);
