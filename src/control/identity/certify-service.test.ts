@@ -24,6 +24,7 @@ async function setUp() {
   const issuer = { ...(await makeIssuer(root, validity)), intermediates: [] };
   const clock = new VirtualClock();
   const refused: string[] = [];
+  const { logger, lines } = recordingLogger();
   const state = { roots: [root.certificate], issuer, crosses: [], retired: [], goal: undefined };
   const tokens = new JoinTokens(clock);
   const service = new CertifyService({
@@ -32,7 +33,7 @@ async function setUp() {
     proxies: new Proxies(Date.now),
     clock,
     now: Date.now,
-    logger: recordingLogger().logger,
+    logger,
     onRefused: (reason) => refused.push(reason),
     onIssued: () => {},
   });
@@ -44,7 +45,7 @@ async function setUp() {
     const made = tokens.create({ namespace: "shop", serviceAccount: "price", workload: "price-1" });
     return made === undefined ? "" : joinProof(made);
   };
-  return { service, client, clock, refused, token };
+  return { service, client, clock, refused, token, lines };
 }
 
 type Request = MessageInitShape<typeof CertifyRequestSchema>;
@@ -64,7 +65,7 @@ async function* proof(token: string, end: Promise<void>): AsyncGenerator<Request
 
 describe("the certificate service", () => {
   it("ends the oldest of those that have proved nothing when there are too many", async () => {
-    const { service, client, clock, refused } = await setUp();
+    const { service, client, clock, refused, lines } = await setUp();
     const over = Promise.withResolvers<void>();
     const open = async (): Promise<AsyncIterator<CertifyResponse>> => {
       const responses = client.certify(nothing(over.promise))[Symbol.asyncIterator]();
@@ -81,6 +82,7 @@ describe("the certificate service", () => {
       await assert.rejects(oldest.next(), (error) => ConnectError.from(error).code === Code.ResourceExhausted);
     }
     assert.deepEqual(refused, ["full", "full"]);
+    assert.equal(lines.length, 1, "a line each would fill the disk");
     assert.equal(service.size, UNPROVED_STREAMS_MAX);
     over.resolve();
     service.close();

@@ -6,7 +6,7 @@ import { Code, ConnectError, type ConnectRouter, type HandlerContext } from "@co
 
 import { linkerdName, parseSpiffeId, type WorkloadIdentity } from "../../model/identity.ts";
 import type { Clock } from "../../net/clock.ts";
-import type { Logger } from "../../telemetry/log.ts";
+import type { LogFields, Logger } from "../../telemetry/log.ts";
 import { NONCE_BYTES } from "../../xds/certify.ts";
 import {
   type Certification,
@@ -16,6 +16,7 @@ import {
   Identity,
   type Report,
 } from "../../xds/gen/heddle/identity/v1/identity_pb.ts";
+import { rareLine } from "../rare-line.ts";
 import { type Authority, ProofError } from "./authority.ts";
 import { RequestError, requestedKey } from "./certificate-request.ts";
 import type { JoinTokens } from "./join-tokens.ts";
@@ -62,10 +63,12 @@ export class CertifyService {
   /** The oldest first. */
   readonly #unproved = new Set<CertifyStream>();
   readonly #unwatch: () => void;
+  readonly #logStranger: (fields: LogFields) => void;
   #closed = false;
 
   constructor(options: CertifyServiceOptions) {
     this.#options = options;
+    this.#logStranger = rareLine(options.clock, (fields) => options.logger.warn("refused a certificate", fields));
     this.#unwatch = options.authority.watch(() => {
       for (const stream of this.#streams) stream.trustChanged();
     });
@@ -99,7 +102,7 @@ export class CertifyService {
     }
     const [oldest] = this.#unproved;
     if (this.#unproved.size >= UNPROVED_STREAMS_MAX) oldest?.crowdOut();
-    const stream = new CertifyStream(this.#options, () => this.#unproved.delete(stream));
+    const stream = new CertifyStream(this.#options, this.#logStranger, () => this.#unproved.delete(stream));
     const end = (): void => stream.end();
     this.#streams.add(stream);
     this.#unproved.add(stream);
@@ -121,6 +124,7 @@ export class CertifyService {
 class CertifyStream {
   readonly #options: CertifyServiceOptions;
   readonly #nonce = randomBytes(NONCE_BYTES);
+  readonly #logStranger: (fields: LogFields) => void;
   readonly #giveUp: () => void;
   /** Certificates that are not sent yet: one request is worked on at a time, so at most one. */
   readonly #certificates: MessageInitShape<typeof CertifyResponseSchema>[] = [];
@@ -136,9 +140,13 @@ class CertifyStream {
   #allowance = CERTIFICATIONS_BURST;
   #reckonedAt: number;
 
-  /** @param onSettled called when it is known who asks, and when it is over */
-  constructor(options: CertifyServiceOptions, onSettled: () => void) {
+  /**
+   * @param logStranger logs a refusal of who has proved nothing
+   * @param onSettled called when it is known who asks, and when it is over
+   */
+  constructor(options: CertifyServiceOptions, logStranger: (fields: LogFields) => void, onSettled: () => void) {
     this.#options = options;
+    this.#logStranger = logStranger;
     this.#reckonedAt = options.clock.now();
     const timer = options.clock.after(PROOF_TIMEOUT_MS, () => {
       this.#refuse("silent", Code.DeadlineExceeded, `no proof within ${PROOF_TIMEOUT_MS / 1_000} s`);
@@ -309,7 +317,9 @@ class CertifyStream {
   #refuse(reason: RefusalReason, code: Code, message: string): void {
     if (this.#over) return;
     this.#options.onRefused(reason);
-    this.#options.logger.warn("refused a certificate", { reason, message });
+    const identity = this.#identity && linkerdName(this.#identity);
+    if (identity === undefined) this.#logStranger({ reason, message });
+    else this.#options.logger.warn("refused a certificate", { reason, message, identity, workload: this.#workload });
     this.#failure = new ConnectError(message, code);
     this.end();
   }
