@@ -50,16 +50,10 @@ async function setUp() {
 
 type Request = MessageInitShape<typeof CertifyRequestSchema>;
 
-/** Says nothing until the end. */
-async function* nothing(end: Promise<void>): AsyncGenerator<Request> {
-  await end;
-}
-
-/** Proves who it is, wants no certificate, and says nothing more. */
-async function* proof(token: string, end: Promise<void>): AsyncGenerator<Request> {
-  yield {
-    request: { case: "certification", value: { workload: "price-1", proof: { case: "joinToken", value: token } } },
-  };
+/** Proves who it is if it has a token, wants no certificate, and says nothing more until the end. */
+async function* proof(token: string | undefined, end: Promise<void>): AsyncGenerator<Request> {
+  const value = { workload: "price-1", proof: { case: "joinToken", value: token ?? "" } } as const;
+  if (token !== undefined) yield { request: { case: "certification", value } };
   await end;
 }
 
@@ -68,7 +62,7 @@ describe("the certificate service", () => {
     const { service, client, clock, refused, lines } = await setUp();
     const over = Promise.withResolvers<void>();
     const open = async (): Promise<AsyncIterator<CertifyResponse>> => {
-      const responses = client.certify(nothing(over.promise))[Symbol.asyncIterator]();
+      const responses = client.certify(proof(undefined, over.promise))[Symbol.asyncIterator]();
       assert.equal((await responses.next()).done, false);
       return responses;
     };
