@@ -89,7 +89,7 @@ describe("ControlClient", () => {
       await assert.rejects(client.workloads(), /is not Heddle's control plane.*GET .*status 200/);
       await assert.rejects(client.endpoints(), /is not Heddle's control plane.*status 500/);
     });
-    for (const body of [{}, [], "null", { version: "1.2.3" }]) {
+    for (const body of [{}, [], "null", { version: 1 }]) {
       await withControl({ "GET /api/v1/version": { body } }, async (client) => {
         await assert.rejects(client.about(), /is not Heddle's control plane.*status 200/, JSON.stringify(body));
       });

@@ -300,7 +300,7 @@ export class ControlClient {
     const path = "/api/v1/version";
     const answer = (await this.#request("GET", path)) as { version?: unknown; xds?: unknown } | null;
     const { version, xds } = answer ?? {};
-    if (typeof version === "string" && typeof xds === "string") return { version, xds };
+    if (typeof version === "string") return { version, xds: typeof xds === "string" ? xds : "" };
     throw this.#stranger("GET", path, 200);
   }
 

@@ -27,6 +27,11 @@ describe("painter", () => {
 });
 
 describe("table", () => {
+  it("lets no name move the cursor or begin another row", () => {
+    const text = table([{ title: "NAME", align: "left" }], [["a\x1b[2Jb\nfake"]]);
+    assert.equal(text, "NAME\na\\u001b[2Jb\\u000afake\n");
+  });
+
   it("lines columns up by what is seen, colours aside", () => {
     const text = table(
       [

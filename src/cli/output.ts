@@ -29,7 +29,7 @@ const GAP = "   ";
 
 /** A table with a line of titles. Cells may be coloured; every line ends with a newline. */
 export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
-  const lines = [columns.map((column) => column.title), ...rows];
+  const lines = [columns.map((column) => column.title), ...rows.map((row) => row.map(harmless))];
   const widths = columns.map((_, index) => Math.max(...lines.map((line) => visibleLength(line[index] ?? ""))));
   return lines
     .map((line) => {
@@ -37,6 +37,13 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
       return `${cells.join(GAP).trimEnd()}\n`;
     })
     .join("");
+}
+
+/** A name is what somebody says it is: of what a terminal obeys only colours are left. */
+function harmless(cell: string): string {
+  // oxlint-disable-next-line no-control-regex
+  const parts = cell.split(/(\x1b\[[0-9;]*m)/);
+  return parts.map((part, index) => (index % 2 === 1 ? part : printable(part))).join("");
 }
 
 function pad(text: string, width: number, align: "left" | "right"): string {
