@@ -80,6 +80,9 @@ function plainFields(fields: LogFields): string {
 
 /** Others' words may be in it, and a terminal obeys what JSON leaves as it is: C1 controls. */
 function quoted(text: string): string {
-  const escaped = (one: string): string => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`;
   return JSON.stringify(text).replaceAll(/\p{Cc}/gu, escaped);
+}
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
