@@ -207,6 +207,27 @@ describe("requests that are refused", () => {
     assert.deepEqual(authority.identity.status.proxies, []);
   });
 
+  const report = { roots: [new Uint8Array(32)], issuer: new Uint8Array(32), notAfter: 0n };
+  const strange: Readonly<Record<string, typeof report>> = {
+    "of a time that there is not": { ...report, notAfter: 2n ** 62n },
+    "of what is no fingerprint of a root": { ...report, roots: [new Uint8Array(33)] },
+    "of what is no fingerprint of an issuer": { ...report, issuer: new Uint8Array(60_000) },
+  };
+  for (const [what, value] of Object.entries(strange)) {
+    it(`a report ${what}, which the API could not show`, async () => {
+      authority = await startAuthority();
+      const stream = raw();
+      await stream.nonce();
+      const proof = { case: "joinToken", value: authority.token("price-1") } as const;
+      stream.send({ case: "certification", value: { workload: "price-1", request: new Uint8Array(), proof } });
+      stream.send({ case: "report", value });
+      const { status, reason } = await stream.end();
+      assert.equal(status, GrpcCode.invalidArgument);
+      assert.match(reason, /expected fingerprints of SHA-256 and a time/);
+      assert.equal(authority.identity.status.proxies[0]?.notAfter, null);
+    });
+  }
+
   it("a message that is too long", async () => {
     authority = await startAuthority();
     const stream = raw();

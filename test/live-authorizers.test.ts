@@ -325,6 +325,33 @@ describe("requests with tokens", () => {
     assert.equal(await terminated(of, "http"), 4);
   });
 
+  it("are known by the token that they came with, whatever an authorizer has made of it", async (context) => {
+    const { publicKey } = await generateKeyPair("ES256");
+    const jwt: JwtRule = {
+      origin: NO_DOCUMENT,
+      issuer: ISSUER,
+      audiences: [],
+      jwks: JSON.stringify({ keys: [await exportJWK(publicKey)] }),
+      jwksUri: "",
+      from: [{ in: "header", name: "authorization", prefix: "Bearer " }],
+      forwardOriginalToken: false,
+      outputPayloadToHeader: "",
+      outputClaimToHeaders: [],
+      timeoutMs: 300,
+    };
+    const app = await application(context);
+    const opa = await startAuthorizer(context, () => ({
+      ...OK,
+      ok_response: { headers_to_remove: ["authorization"] },
+    }));
+    const of = await policedSidecar(context, { applicationPort: app.port, policy: asking({ opa }) });
+    const caller = ask(context, of.port, "/", { authorization: "Bearer forged" });
+    await until("it is there", () => app.responses.length === 1);
+    of.set({ ...openPolicy, jwt: [jwt] });
+    await until("it is refused", () => caller.status === 401);
+    assert.equal(caller.error, "HED1016 invalid_token");
+  });
+
   it("that came before anybody looked are refused if their token is not valid, or waits for its keys", async (context) => {
     const keys = await rawServer(context);
     const { privateKey } = await generateKeyPair("ES256");

@@ -88,6 +88,14 @@ describe("ControlClient", () => {
     await withControl(answers, async (client) => {
       await assert.rejects(client.workloads(), /is not Heddle's control plane.*GET .*status 200/);
       await assert.rejects(client.endpoints(), /is not Heddle's control plane.*status 500/);
+    });
+    for (const body of [{}, [], "null", { version: 1 }]) {
+      await withControl({ "GET /api/v1/version": { body } }, async (client) => {
+        await assert.rejects(client.about(), /is not Heddle's control plane.*status 200/, JSON.stringify(body));
+      });
+    }
+    await withControl({ "GET /api/v1/version": { body: { version: "1.2.3", xds: "" } } }, async (client) => {
+      assert.deepEqual(await client.about(), { version: "1.2.3", xds: "" });
       assert.equal(await client.ready(), false);
     });
   });

@@ -295,9 +295,13 @@ export class ControlClient {
     return new ControlClient(address, io);
   }
 
-  /** Its version, and where it serves xDS ("ip:port"). */
+  /** Its version, and where it serves xDS: "ip:port", or "" before it does. */
   async about(): Promise<{ readonly version: string; readonly xds: string }> {
-    return (await this.#request("GET", "/api/v1/version")) as { version: string; xds: string };
+    const path = "/api/v1/version";
+    const answer = (await this.#request("GET", path)) as { version?: unknown; xds?: unknown } | null;
+    const { version, xds } = answer ?? {};
+    if (typeof version === "string") return { version, xds: typeof xds === "string" ? xds : "" };
+    throw this.#stranger("GET", path, 200);
   }
 
   /** @param windowSeconds over how long rates and quantiles are taken */
@@ -415,7 +419,11 @@ export class ControlClient {
     if (typeof error?.message === "string") {
       throw new ControlError(status, error.message, typeof error.hint === "string" ? error.hint : "");
     }
-    throw new Failure(
+    throw this.#stranger(method, path, status);
+  }
+
+  #stranger(method: string, path: string, status: number): Failure {
+    return new Failure(
       `what answers at ${this.address} is not Heddle's control plane (${method} ${path}: status ${status})`,
       WHERE_IT_IS,
     );

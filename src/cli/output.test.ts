@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { LiveText } from "./live-text.ts";
-import { formatMilliseconds, formatRatio, painter, plain, table } from "./output.ts";
+import { formatMilliseconds, formatRatio, painter, plain, printable, table } from "./output.ts";
 import { capturedIo, CapturedOutput } from "./testing/captured-io.ts";
 
 function coloured(env: Record<string, string>, isTTY: boolean): boolean {
@@ -27,6 +27,11 @@ describe("painter", () => {
 });
 
 describe("table", () => {
+  it("lets no name move the cursor or begin another row", () => {
+    const text = table([{ title: "NAME", align: "left" }], [["a\x1b[2Jb\nfake"]]);
+    assert.equal(text, "NAME\na\\u001b[2Jb\\u000afake\n");
+  });
+
   it("lines columns up by what is seen, colours aside", () => {
     const text = table(
       [
@@ -73,5 +78,15 @@ describe("LiveText", () => {
     live.show("b\n");
     live.clear();
     assert.equal(output.text, "a\nb\n");
+  });
+});
+
+describe("printable", () => {
+  it("leaves a terminal nothing to obey, and one line", () => {
+    assert.equal(
+      printable("no\x1b[2J\r\n√ all is well\x9b1A\u202e"),
+      "no\\u001b[2J\\u000d\\u000a√ all is well\\u009b1A\\u202e",
+    );
+    assert.equal(printable("„größer“ – 价格 🧵"), "„größer“ – 价格 🧵");
   });
 });

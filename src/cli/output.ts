@@ -29,7 +29,7 @@ const GAP = "   ";
 
 /** A table with a line of titles. Cells may be coloured; every line ends with a newline. */
 export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
-  const lines = [columns.map((column) => column.title), ...rows];
+  const lines = [columns.map((column) => column.title), ...rows.map((row) => row.map(harmless))];
   const widths = columns.map((_, index) => Math.max(...lines.map((line) => visibleLength(line[index] ?? ""))));
   return lines
     .map((line) => {
@@ -39,6 +39,13 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
     .join("");
 }
 
+/** A name is what somebody says it is: of what a terminal obeys only colours are left. */
+function harmless(cell: string): string {
+  // oxlint-disable-next-line no-control-regex
+  const parts = cell.split(/(\x1b\[[0-9;]*m)/);
+  return parts.map((part, index) => (index % 2 === 1 ? part : printable(part))).join("");
+}
+
 function pad(text: string, width: number, align: "left" | "right"): string {
   const space = " ".repeat(Math.max(0, width - visibleLength(text)));
   return align === "left" ? text + space : space + text;
@@ -46,6 +53,13 @@ function pad(text: string, width: number, align: "left" | "right"): string {
 
 function visibleLength(text: string): number {
   return stripVTControlCharacters(text).length;
+}
+
+/** Somebody else's text for a terminal, which it must not command, and in one line, so that it cannot pass for another one. */
+export function printable(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, (one) => {
+    return `\\u${(one.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`;
+  });
 }
 
 /** One JSON document, indented, with a newline at its end. */

@@ -3,7 +3,8 @@ import { describe, it } from "node:test";
 
 import { VirtualClock } from "../net/virtual-clock.ts";
 import { MetricsRegistry } from "../telemetry/metrics.ts";
-import { REFUSAL_LOG_EVERY_MS, xdsRefusals } from "./xds-refusals.ts";
+import { RARE_LINE_EVERY_MS } from "./rare-line.ts";
+import { xdsRefusals } from "./xds-refusals.ts";
 import { recordingLogger } from "./testing/logger.ts";
 
 describe("refusals at the xDS port", () => {
@@ -17,7 +18,7 @@ describe("refusals at the xDS port", () => {
     onRefused("namespace", "another namespace", "spiffe://cluster.local/ns/shop/sa/price");
     assert.equal(lines.length, 1);
     assert.match(lines[0] ?? "", /WARN .*reason=plaintext peer=10\.0\.0\.9 detail="no TLS"$/);
-    clock.advance(REFUSAL_LOG_EVERY_MS);
+    clock.advance(RARE_LINE_EVERY_MS);
     onRefused("silent", "said nothing", "10.0.0.9");
     assert.equal(lines.length, 2);
     assert.match(lines[1] ?? "", /reason=silent .*others=1000$/);

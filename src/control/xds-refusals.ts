@@ -2,9 +2,7 @@
 import type { Clock } from "../net/clock.ts";
 import type { Logger } from "../telemetry/log.ts";
 import type { Counter, Family } from "../telemetry/metrics.ts";
-
-/** Milliseconds between two lines. */
-export const REFUSAL_LOG_EVERY_MS = 10_000;
+import { rareLine } from "./rare-line.ts";
 
 export type XdsRefusal =
   /** It speaks no TLS, and comes from another host. */
@@ -27,17 +25,9 @@ export type XdsRefusal =
 export type OnRefused = (reason: XdsRefusal, detail: string, peer: string | undefined) => void;
 
 export function xdsRefusals(refused: Family<Counter>, clock: Clock, logger: Logger): OnRefused {
-  let loggedAt = -Infinity;
-  let unlogged = 0;
+  const log = rareLine(clock, (fields) => logger.warn("somebody was refused at the xDS port", fields));
   return (reason, detail, peer) => {
     refused.labels({ reason }).inc();
-    if (clock.now() - loggedAt < REFUSAL_LOG_EVERY_MS) {
-      unlogged++;
-      return;
-    }
-    const others = unlogged === 0 ? undefined : unlogged;
-    logger.warn("somebody was refused at the xDS port", { reason, peer, detail, others });
-    loggedAt = clock.now();
-    unlogged = 0;
+    log({ reason, peer, detail });
   };
 }

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
+import { type ClientHttp2Session, connect as connectHttp2, constants, type Settings } from "node:http2";
 import { connect } from "node:net";
 import { afterEach, describe, it } from "node:test";
 
-import type { ConnectRouter } from "@connectrpc/connect";
+import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 
 import { makeTestCa, TestCredentials } from "../../test/support/identity.ts";
 import { until } from "../../test/support/until.ts";
@@ -87,6 +87,35 @@ describe("listenXds", () => {
     await until("nothing is left", () => clock.pending === 0);
   });
 
+  it("survives requests that no URL can be made of, and goes on serving", async () => {
+    const { listener } = await start(undefined, (router) => {
+      router.service(Identity, {
+        async *certify() {
+          yield {};
+        },
+      });
+    });
+    const client = connectHttp2(`http://127.0.0.1:${listener.address.port}`);
+    cleanups.push(() => client.destroy());
+    const ask = async (authority: string): Promise<number> => {
+      const stream = client.request({
+        ":method": "POST",
+        ":path": `/${CERTIFY_METHOD}`,
+        ":authority": authority,
+        "content-type": "application/grpc",
+        te: "trailers",
+      });
+      stream.on("error", () => {}).resume();
+      stream.end();
+      await new Promise((resolve) => stream.on("close", resolve));
+      return stream.rstCode;
+    };
+    for (const bad of ["[", "%", "a:b", "@", "a:99999"]) {
+      assert.equal(await ask(bad), constants.NGHTTP2_PROTOCOL_ERROR, bad);
+    }
+    assert.equal(await ask("control"), constants.NGHTTP2_NO_ERROR);
+  });
+
   it("closes with connections open", async () => {
     const { clock, listener } = await start();
     const client = connectHttp2(`http://127.0.0.1:${listener.address.port}`);
@@ -135,4 +164,44 @@ describe("listenXds", () => {
     });
     await until("nothing is left", () => clock.pending === 0);
   });
+
+  for (const [what, settings] of [
+    ["its request has no end", {}],
+    ["it never reads the answer", { initialWindowSize: 0 }],
+  ] as const) {
+    it(`closes who has no certificate and has been answered, even if ${what}`, () => closesAnswered(settings));
+  }
 });
+
+async function closesAnswered(settings: Settings): Promise<void> {
+  const ca = await makeTestCa();
+  const own = new TestCredentials(await ca.credentials("spiffe://cluster.local/ns/heddle/sa/heddle-control"));
+  let refused = false;
+  const { clock, listener } = await start(own, (router) => {
+    router.service(Identity, {
+      async *certify(requests) {
+        for await (const _request of requests) break;
+        refused = true;
+        yield {};
+        throw new ConnectError("no", Code.PermissionDenied);
+      },
+    });
+  });
+  const client = connectHttp2(`https://127.0.0.1:${listener.address.port}`, { rejectUnauthorized: false, settings });
+  client.on("error", () => {});
+  cleanups.push(() => client.destroy());
+  const stream = client.request({
+    ":method": "POST",
+    ":path": `/${CERTIFY_METHOD}`,
+    "content-type": "application/grpc",
+    te: "trailers",
+  });
+  stream.on("error", () => {}).resume();
+  stream.write(Buffer.from([0, 0, 0, 0, 0]));
+  await until("it is answered", () => refused);
+  await until("the connection is closed", () => {
+    clock.advance(STRANGER_LOOK_EVERY_MS);
+    return client.destroyed;
+  });
+  await until("nothing is left", () => clock.pending === 0);
+}

@@ -1,5 +1,12 @@
 /** The gRPC listener on which sidecars ask for certificates and for the mesh: HTTP/2, in TLS for other hosts. */
-import { createServer as createHttp2Server, type ServerHttp2Session } from "node:http2";
+import {
+  constants,
+  createServer as createHttp2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
 import { createServer } from "node:net";
 
 import {
@@ -68,7 +75,7 @@ export async function listenXds(options: XdsListenerOptions): Promise<XdsListene
     // Compressing a stream of small messages costs far more than it saves.
     acceptCompression: [],
   });
-  const http2 = createHttp2Server({ settings: { maxConcurrentStreams: XDS_STREAMS_MAX } }, handler);
+  const http2 = createHttp2Server({ settings: { maxConcurrentStreams: XDS_STREAMS_MAX } }, unbreakable(handler));
   const door = new XdsDoor({ ...options, onInside: (socket) => http2.emit("connection", socket) });
   const server = createServer((socket) => door.enter(socket));
   server.maxConnections = XDS_CONNECTIONS_MAX;
@@ -95,6 +102,19 @@ export async function listenXds(options: XdsListenerOptions): Promise<XdsListene
       }
       await closed;
     },
+  };
+}
+
+type Handler = (request: Http2ServerRequest, response: Http2ServerResponse) => void;
+
+/** The adapter throws at a request that it cannot make a URL of, and anybody may send one: `:authority: [`. */
+function unbreakable(handler: Handler): Handler {
+  return (request, response) => {
+    try {
+      handler(request, response);
+    } catch {
+      request.stream.close(constants.NGHTTP2_PROTOCOL_ERROR);
+    }
   };
 }
 
@@ -134,14 +154,15 @@ function pingRegularly(session: ServerHttp2Session, clock: Clock): () => void {
 
 /** Who has no certificate comes for one, and at once. */
 function closeWithoutStreams(session: ServerHttp2Session, clock: Clock): () => void {
-  let streams = 0;
+  const streams = new Set<ServerHttp2Stream>();
   session.on("stream", (stream) => {
-    streams++;
-    stream.once("close", () => streams--);
+    streams.add(stream);
+    stream.once("close", () => streams.delete(stream));
   });
   let timer: Timer;
   const look = (): void => {
-    if (streams === 0) session.destroy();
+    // Who never ends its request, or never reads the answer, has no stream any more once we have said all.
+    if ([...streams].every(({ writableEnded }) => writableEnded)) session.destroy();
     else timer = clock.after(STRANGER_LOOK_EVERY_MS, look);
   };
   timer = clock.after(STRANGER_LOOK_EVERY_MS, look);

@@ -44,6 +44,12 @@ describe("Logger", () => {
     assert.equal((lines[0] as string).split("\n").length, 2);
   });
 
+  it("leaves a terminal nothing to obey", () => {
+    const { log, lines } = logger("info", "plain");
+    log.info("refused", { by: "\x1b[2J", detail: "\x9b2Jno\x7f", name: "größer" });
+    assert.match(lines[0] as string, / by="\\u001b\[2J" detail="\\u009b2Jno\\u007f" name=größer\n$/);
+  });
+
   it("drops and counts lines while its reader is stuck", () => {
     const { log, lines, sink } = logger("info", "plain");
     sink.writableLength = LOG_BACKLOG_BYTES_MAX + 1;

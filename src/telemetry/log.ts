@@ -73,7 +73,16 @@ function plainFields(fields: LogFields): string {
   for (const [name, value] of Object.entries(fields)) {
     if (value === undefined) continue;
     const shown = String(value);
-    text += ` ${name}=${/[\s"=]/.test(shown) || shown === "" ? JSON.stringify(shown) : shown}`;
+    text += ` ${name}=${/[\s"=\p{Cc}]/u.test(shown) || shown === "" ? quoted(shown) : shown}`;
   }
   return text;
+}
+
+/** Others' words may be in it, and a terminal obeys what JSON leaves as it is: C1 controls. */
+function quoted(text: string): string {
+  return JSON.stringify(text).replaceAll(/\p{Cc}/gu, escaped);
+}
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }

@@ -165,6 +165,7 @@ export class StreamRecord {
   status(): NodeStatus {
     return {
       id: this.#id,
+      identity: this.#identity === undefined ? "" : spiffeId(this.#identity),
       program: this.#program,
       version: this.#version,
       workload: this.#text("workload"),

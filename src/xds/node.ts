@@ -28,6 +28,8 @@ export interface Nack {
 export interface NodeStatus extends XdsNode {
   /** As the client gave it: "price-1.default" for a sidecar of ours. */
   readonly id: string;
+  /** The SPIFFE id that it has proved, as who comes from another host must; "" if nobody asked. */
+  readonly identity: string;
   /** What it is and of which version: "heddle" for a sidecar of ours. */
   readonly program: string;
   readonly version: string;

@@ -106,6 +106,7 @@ describe("AdsServer", () => {
     assert.deepEqual(server.nodes(), [
       {
         id: "a.default",
+        identity: "",
         program: "envoy",
         version: "1.30.1",
         workload: "a",

@@ -377,6 +377,24 @@ describe("what heddle check prints", () => {
     }
   }
 
+  it("takes no offence at a kind of key that an authority may have", async () => {
+    for (const kind of ["rsa:2048", "ed25519", "ec -pkeyopt ec_paramgen_curve:P-521"]) {
+      const pem = madeByOpenssl("-newkey", ...kind.split(" "));
+      const { roots, ...rest } = sound.identity;
+      const identity = { ...rest, roots: roots.flatMap((root) => [root, { ...root, pem }]) };
+      const found = (await resultsOf({ ...sound, identity })).filter(({ result }) => result !== "success");
+      assert.deepEqual(found, [], kind);
+    }
+  });
+
+  it("says that the control plane does not serve xDS yet, as it does while it starts", async () => {
+    const found = (await resultsOf({ ...sound, xds: "" })).filter(({ result }) => result !== "success");
+    assert.deepEqual(
+      found.map(({ description, problems }) => [description, ...problems]),
+      [["control plane serves xDS", "it does not say yet where: it is starting"]],
+    );
+  });
+
   it("has colours on a terminal", () => {
     const output = new CapturedOutput();
     const report = reportOf("table", output, (style, text) => `<${String(style)}>${text}`);

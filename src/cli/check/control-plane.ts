@@ -29,6 +29,7 @@ export const api: Category<World> = {
       retry: true,
       async problems(world) {
         const { xds } = await world.about();
+        if (xds === "") return ["it does not say yet where: it is starting"];
         if (await world.accepts(xds)) return [];
         return [`nothing accepts connections at ${xds} from here, so no sidecar of this machine can join`];
       },

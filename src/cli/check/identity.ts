@@ -121,7 +121,8 @@ function weaknessOf(pem: string): string | undefined {
     const curve = details?.namedCurve ?? "";
     return CURVES.includes(curve) ? undefined : `a key on the curve ${curve}; expected ${CURVES.join(", ")}`;
   }
-  if (type !== "rsa") return `a key of the type ${type ?? "unknown"}; expected ec or rsa`;
+  if (type === "ed25519") return undefined;
+  if (type !== "rsa") return `a key of the type ${type ?? "unknown"}; expected ec, rsa or ed25519`;
   const bits = details?.modulusLength ?? 0;
   return bits >= RSA_BITS_MIN ? undefined : `an RSA key of ${bits} bits; expected at least ${RSA_BITS_MIN}`;
 }

@@ -1,6 +1,6 @@
 /** What `heddle check` prints, in the forms of `linkerd check`. */
 import type { TextOutput } from "../io.ts";
-import { json, type Paint } from "../output.ts";
+import { json, type Paint, printable } from "../output.ts";
 import type { CheckResult } from "./check.ts";
 
 /** Lines about one check; a program gets all of them by `-o json`. */
@@ -39,7 +39,7 @@ class TextReport implements Report {
     }
     this.#output.write(`${this.#mark(result)} ${description}\n`);
     if (result === "success") return;
-    const shown = problems.slice(0, PROBLEM_LINES_MAX);
+    const shown = problems.slice(0, PROBLEM_LINES_MAX).map(printable);
     const more = problems.length - shown.length;
     const lines = [...shown, ...(more > 0 ? [`and ${more} more`] : []), `see ${hint} for hints`];
     this.#output.write(lines.map((line) => `    ${line}\n`).join(""));

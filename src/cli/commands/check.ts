@@ -11,7 +11,7 @@ import { EXIT_FAILURE, UsageError } from "../errors.ts";
 import { runHere } from "../init/firewall.ts";
 import type { Io } from "../io.ts";
 import { LiveText } from "../live-text.ts";
-import { painter } from "../output.ts";
+import { painter, printable } from "../output.ts";
 import { ADDRESS_FLAGS } from "../up/addresses.ts";
 import { isFree } from "../up/ports.ts";
 import { networkProbe } from "../up/readiness.ts";
@@ -81,7 +81,7 @@ async function runAll<Subject>(
       spinner.stop();
       report.add(result);
     },
-    onRetry: (description, [problem = ""]) => spinner.show(`${description}: ${problem}`),
+    onRetry: (description, [problem = ""]) => spinner.show(`${description}: ${printable(problem)}`),
   });
   report.end(success);
   return success ? 0 : EXIT_FAILURE;

@@ -9,6 +9,7 @@ export const NOW = Date.parse("2026-11-21T12:00:00.000Z");
 export interface FakeMesh {
   readonly cli: string;
   readonly version: string;
+  readonly xds: string;
   readonly ready: boolean;
   readonly accepts: boolean;
   readonly namespace: string | undefined;
@@ -42,6 +43,7 @@ export async function soundMesh(): Promise<FakeMesh & { readonly root: Signer }>
     root,
     cli: "1.2.3",
     version: "1.2.3",
+    xds: "127.0.0.1:4181",
     ready: true,
     accepts: true,
     namespace: undefined,
@@ -88,7 +90,7 @@ export function fakeWorld(mesh: FakeMesh): World {
 function worldOptions(mesh: FakeMesh): WorldOptions {
   return {
     client: {
-      about: async () => ({ version: mesh.version, xds: "127.0.0.1:4181" }),
+      about: async () => ({ version: mesh.version, xds: mesh.xds }),
       ready: async () => mesh.ready,
       sources: async () => [...mesh.sources],
       identity: async () => mesh.identity,

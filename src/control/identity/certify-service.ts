@@ -6,7 +6,7 @@ import { Code, ConnectError, type ConnectRouter, type HandlerContext } from "@co
 
 import { linkerdName, parseSpiffeId, type WorkloadIdentity } from "../../model/identity.ts";
 import type { Clock } from "../../net/clock.ts";
-import type { Logger } from "../../telemetry/log.ts";
+import type { LogFields, Logger } from "../../telemetry/log.ts";
 import { NONCE_BYTES } from "../../xds/certify.ts";
 import {
   type Certification,
@@ -16,6 +16,7 @@ import {
   Identity,
   type Report,
 } from "../../xds/gen/heddle/identity/v1/identity_pb.ts";
+import { rareLine } from "../rare-line.ts";
 import { type Authority, ProofError } from "./authority.ts";
 import { RequestError, requestedKey } from "./certificate-request.ts";
 import type { JoinTokens } from "./join-tokens.ts";
@@ -23,6 +24,11 @@ import type { Proxies, ProxySeat } from "./proxies.ts";
 
 /** Streams that are served at once. */
 export const CERTIFY_STREAMS_MAX = 10_000;
+/**
+ * … of those that have not proved anything yet; one more, and the oldest of them is ended: strangers who open many must not
+ * keep out who has a proof, and gives it at once.
+ */
+export const UNPROVED_STREAMS_MAX = 1_000;
 /** Milliseconds in which a stream must have proved who it is. */
 export const PROOF_TIMEOUT_MS = 10_000;
 /** Bytes of one message: a chain and a request. */
@@ -32,6 +38,10 @@ export const CERTIFICATIONS_BURST = 8;
 export const CERTIFICATION_EVERY_MS = 2_000;
 /** Roots that a report may name. */
 const REPORTED_ROOTS_MAX = 64;
+/** SHA-256. */
+const FINGERPRINT_BYTES = 32;
+/** Milliseconds: beyond there are no dates (ECMA-262 §21.4.1.1), and who asks about any proxy could not be answered. */
+const TIME_MAX = 8_640_000_000_000_000;
 
 export type RefusalReason = "proof" | "request" | "rate" | "silent" | "full";
 
@@ -50,11 +60,15 @@ export interface CertifyServiceOptions {
 export class CertifyService {
   readonly #options: CertifyServiceOptions;
   readonly #streams = new Set<CertifyStream>();
+  /** The oldest first. */
+  readonly #unproved = new Set<CertifyStream>();
   readonly #unwatch: () => void;
+  readonly #logStranger: (fields: LogFields) => void;
   #closed = false;
 
   constructor(options: CertifyServiceOptions) {
     this.#options = options;
+    this.#logStranger = rareLine(options.clock, (fields) => options.logger.warn("refused a certificate", fields));
     this.#unwatch = options.authority.watch(() => {
       for (const stream of this.#streams) stream.trustChanged();
     });
@@ -86,9 +100,12 @@ export class CertifyService {
       this.#options.onRefused("full");
       throw new ConnectError(`more than ${CERTIFY_STREAMS_MAX} streams for certificates`, Code.ResourceExhausted);
     }
-    const stream = new CertifyStream(this.#options);
+    const [oldest] = this.#unproved;
+    if (this.#unproved.size >= UNPROVED_STREAMS_MAX) oldest?.crowdOut();
+    const stream = new CertifyStream(this.#options, this.#logStranger, () => this.#unproved.delete(stream));
     const end = (): void => stream.end();
     this.#streams.add(stream);
+    this.#unproved.add(stream);
     context.signal.addEventListener("abort", end);
     try {
       void stream.read(requests);
@@ -107,6 +124,7 @@ export class CertifyService {
 class CertifyStream {
   readonly #options: CertifyServiceOptions;
   readonly #nonce = randomBytes(NONCE_BYTES);
+  readonly #logStranger: (fields: LogFields) => void;
   readonly #giveUp: () => void;
   /** Certificates that are not sent yet: one request is worked on at a time, so at most one. */
   readonly #certificates: MessageInitShape<typeof CertifyResponseSchema>[] = [];
@@ -122,13 +140,27 @@ class CertifyStream {
   #allowance = CERTIFICATIONS_BURST;
   #reckonedAt: number;
 
-  constructor(options: CertifyServiceOptions) {
+  /**
+   * @param logStranger logs a refusal of who has proved nothing
+   * @param onSettled called when it is known who asks, and when it is over
+   */
+  constructor(options: CertifyServiceOptions, logStranger: (fields: LogFields) => void, onSettled: () => void) {
     this.#options = options;
+    this.#logStranger = logStranger;
     this.#reckonedAt = options.clock.now();
     const timer = options.clock.after(PROOF_TIMEOUT_MS, () => {
       this.#refuse("silent", Code.DeadlineExceeded, `no proof within ${PROOF_TIMEOUT_MS / 1_000} s`);
     });
-    this.#giveUp = () => timer.cancel();
+    this.#giveUp = () => {
+      timer.cancel();
+      onSettled();
+    };
+  }
+
+  /** Others want its place. */
+  crowdOut(): void {
+    const message = `more than ${UNPROVED_STREAMS_MAX} streams have proved nothing yet`;
+    this.#refuse("full", Code.ResourceExhausted, message);
   }
 
   trustChanged(): void {
@@ -250,10 +282,14 @@ class CertifyStream {
     if (this.#seat === undefined || roots.length > REPORTED_ROOTS_MAX) {
       throw new ConnectError("expected a proof first, and a report of what is trusted then", Code.InvalidArgument);
     }
+    const time = Number(notAfter);
+    if ([...roots, issuer].some(({ length }) => length !== FINGERPRINT_BYTES) || time > TIME_MAX) {
+      throw new ConnectError("expected fingerprints of SHA-256 and a time in milliseconds", Code.InvalidArgument);
+    }
     this.#seat.report({
       roots: roots.map((root) => Buffer.from(root).toString("hex")),
       issuer: Buffer.from(issuer).toString("hex"),
-      notAfter: Number(notAfter),
+      notAfter: time,
     });
   }
 
@@ -281,7 +317,9 @@ class CertifyStream {
   #refuse(reason: RefusalReason, code: Code, message: string): void {
     if (this.#over) return;
     this.#options.onRefused(reason);
-    this.#options.logger.warn("refused a certificate", { reason, message });
+    const identity = this.#identity && linkerdName(this.#identity);
+    if (identity === undefined) this.#logStranger({ reason, message });
+    else this.#options.logger.warn("refused a certificate", { reason, message, identity, workload: this.#workload });
     this.#failure = new ConnectError(message, code);
     this.end();
   }

@@ -2,9 +2,15 @@
 import type { JwtLocation } from "../../model/inbound-policy.ts";
 import { wireText } from "../text.ts";
 
-/** The parts of a request that tokens may be in; changed in place when they are taken out. */
+/** The parts of a request that tokens may be in. */
 export interface TokenCarrier {
   /** Origin form, with the query. */
+  readonly path: string;
+  readonly headers: readonly string[];
+}
+
+/** … changed in place when they are taken out. */
+export interface OpenTokenCarrier {
   path: string;
   readonly headers: string[];
 }
@@ -24,7 +30,7 @@ export function tokensAt({ path, headers }: TokenCarrier, location: JwtLocation)
 }
 
 /** Takes out what {@link tokensAt} finds there. */
-export function removeTokens(carrier: TokenCarrier, location: JwtLocation): void {
+export function removeTokens(carrier: OpenTokenCarrier, location: JwtLocation): void {
   const { headers, path } = carrier;
   switch (location.in) {
     case "header":

@@ -9,7 +9,7 @@ import type { JwtClaims } from "../call.ts";
 import { claimValues } from "../claims.ts";
 import { whereOf } from "../compile.ts";
 import { PolicyError } from "../error.ts";
-import { removeTokens, setField, type TokenCarrier, tokensAt } from "./found-token.ts";
+import { type OpenTokenCarrier, removeTokens, setField, type TokenCarrier, tokensAt } from "./found-token.ts";
 import { FetchedKeys, fixedKeys, type KeySource } from "./key-set.ts";
 
 /** Characters of a token; longer ones are refused without a look at them. */
@@ -104,7 +104,7 @@ export class JwtGate {
   }
 
   /** The request as the application is to have it: without tokens that are not for it, with the claims that are. */
-  apply({ tokens }: { readonly tokens: readonly ValidToken[] }, carrier: TokenCarrier): void {
+  apply({ tokens }: { readonly tokens: readonly ValidToken[] }, carrier: OpenTokenCarrier): void {
     for (const { rule } of this.#issuers) {
       // Only from here: a caller must not be able to pose as having a claim.
       if (rule.outputPayloadToHeader !== "") setField(carrier.headers, rule.outputPayloadToHeader, undefined);

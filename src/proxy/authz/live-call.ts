@@ -113,15 +113,16 @@ export class LiveCall implements Call {
   /** @returns false: what its tokens are worth will be known later, or it has ended for it */
   #examine(guard: Guard, live: Live, head: RequestHead | undefined): boolean {
     const { jwt } = guard;
-    if (jwt === undefined || this.#examined === "yes" || head === undefined || this.request === undefined) return true;
-    const outcome = jwt.examine(head);
+    if (jwt === undefined || this.#examined === "yes" || this.request === undefined) return true;
+    // As it came: an authorizer may have changed the head.
+    const outcome = jwt.examine(this.request);
     if (!(outcome instanceof Promise)) return this.#identified(outcome, guard, live);
     this.#examined = "underway";
     void outcome.then((late) => this.#examinedLate(late, jwt, guard, live, head));
     return false;
   }
 
-  #examinedLate(outcome: JwtOutcome, by: JwtGate, guard: Guard, live: Live, head: RequestHead): void {
+  #examinedLate(outcome: JwtOutcome, by: JwtGate, guard: Guard, live: Live, head: RequestHead | undefined): void {
     this.#examined = "no";
     if (live.over || (by === guard.jwt && !this.#identified(outcome, guard, live))) return;
     this.review(guard, live, head);
