@@ -8,15 +8,18 @@ export interface Timer {
 export interface Clock {
   /** Monotonic milliseconds with fractions; the zero point means nothing. */
   now(): number;
-  /** Calls back once after `delayMs` milliseconds. Does not keep the process alive by itself. */
+  /** Calls back once after `delayMs` milliseconds, at most {@link DELAY_MAX_MS}. Does not keep the process alive by itself. */
   after(delayMs: number, callback: () => void): Timer;
 }
+
+/** Milliseconds, some 24 days: Node takes anything longer for one millisecond. */
+export const DELAY_MAX_MS = 2 ** 31 - 1;
 
 class SystemTimer implements Timer {
   readonly #handle: NodeJS.Timeout;
 
   constructor(delayMs: number, callback: () => void) {
-    this.#handle = setTimeout(callback, delayMs).unref();
+    this.#handle = setTimeout(callback, Math.min(delayMs, DELAY_MAX_MS)).unref();
   }
 
   cancel(): void {

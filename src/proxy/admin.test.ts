@@ -111,6 +111,18 @@ describe("the admin listener", () => {
     assert.equal(level, "debug");
   });
 
+  it("says what is wrong with a target that is no URL", async () => {
+    const { hostname, port } = new URL(base);
+    for (const path of ["//", "http://[/", "http://a:99999/"]) {
+      const { promise, resolve, reject } = Promise.withResolvers<number | undefined>();
+      get({ hostname, port, path, agent: false }, (response) => resolve(response.resume().statusCode)).on(
+        "error",
+        reject,
+      );
+      assert.equal(await promise, 400, path);
+    }
+  });
+
   it("shuts down on POST only", async () => {
     assert.equal((await fetch(`${base}/shutdown`)).status, 405);
     assert.equal(shutdowns, 0);

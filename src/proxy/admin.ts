@@ -76,7 +76,11 @@ export class Admin {
       reply(response, 403, `these pages are not served under the name "${request.headers.host}"\n`);
       return;
     }
-    const url = new URL(request.url ?? "/", "http://admin");
+    const url = URL.parse(request.url ?? "/", "http://admin");
+    if (url === null) {
+      reply(response, 400, "the target of the request is no URL\n");
+      return;
+    }
     const allowed = METHODS[url.pathname];
     if (allowed === undefined) {
       reply(response, 404, `no such path; there are ${Object.keys(METHODS).join(", ")}\n`);
