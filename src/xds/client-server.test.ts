@@ -107,7 +107,7 @@ describe("XdsClient and AdsServer over HTTP/2", () => {
     assert.ok(Date.now() - connectedSince.getTime() < 60_000);
     assert.ok(acked >= 6, `${acked}`);
     const program = { program: "heddle", version: VERSION };
-    const answers = { nacked: 0, lastNack: null, refused: [] };
+    const answers = { identity: "", nacked: 0, lastNack: null, refused: [] };
     assert.deepEqual(rest, { id: "caller-1.shop", ...program, ...node, subscriptions: 2, ...answers });
 
     client.close();
