@@ -95,7 +95,7 @@ describe("ControlClient", () => {
       });
     }
     await withControl({ "GET /api/v1/version": { body: { version: "1.2.3", xds: "" } } }, async (client) => {
-      assert.deepEqual(await client.about(), { version: "1.2.3", xds: "" });
+      assert.deepEqual(await client.about(), { version: "1.2.3", xds: "", insecureXds: false });
       assert.equal(await client.ready(), false);
     });
   });

@@ -25,6 +25,15 @@ export const ANSWER_TIMEOUT_MS = 5_000;
 /** Bytes of one answer; what is longer is not read. */
 export const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 
+/** What the control plane says of itself. */
+export interface About {
+  readonly version: string;
+  /** Where it serves xDS: "ip:port", or "" before it does. */
+  readonly xds: string;
+  /** Other hosts are served there in plain, too. */
+  readonly insecureXds: boolean;
+}
+
 export interface StatRow {
   readonly namespace: string;
   readonly kind: "service" | "workload";
@@ -295,13 +304,12 @@ export class ControlClient {
     return new ControlClient(address, io);
   }
 
-  /** Its version, and where it serves xDS: "ip:port", or "" before it does. */
-  async about(): Promise<{ readonly version: string; readonly xds: string }> {
+  async about(): Promise<About> {
     const path = "/api/v1/version";
-    const answer = (await this.#request("GET", path)) as { version?: unknown; xds?: unknown } | null;
-    const { version, xds } = answer ?? {};
-    if (typeof version === "string") return { version, xds: typeof xds === "string" ? xds : "" };
-    throw this.#stranger("GET", path, 200);
+    const answer = (await this.#request("GET", path)) as Partial<Record<keyof About, unknown>> | null;
+    const { version, xds, insecureXds } = answer ?? {};
+    if (typeof version !== "string") throw this.#stranger("GET", path, 200);
+    return { version, xds: typeof xds === "string" ? xds : "", insecureXds: insecureXds === true };
   }
 
   /** @param windowSeconds over how long rates and quantiles are taken */

@@ -36,6 +36,7 @@ function setUp(more: Partial<ApiState> = {}) {
     version: "1.2.3",
     apiToken: API_TOKEN.secret,
     xds: () => "127.0.0.1:4181",
+    insecureXds: false,
     registry,
     ready: () => true,
     mesh: (): Mesh => (registry.size === 0 ? emptyMesh : buildMesh([], registry.all(), settings).mesh),
@@ -91,7 +92,11 @@ describe("the API", () => {
     assert.equal((await call("GET", "/live")).text, "live\n");
     assert.equal((await call("GET", "/ready")).status, 200);
     assert.equal((await setUp({ ready: () => false }).call("GET", "/ready")).status, 503);
-    assert.deepEqual((await call("GET", "/api/v1/version")).json, { version: "1.2.3", xds: "127.0.0.1:4181" });
+    assert.deepEqual((await call("GET", "/api/v1/version")).json, {
+      version: "1.2.3",
+      xds: "127.0.0.1:4181",
+      insecureXds: false,
+    });
     const metrics = await call("GET", "/metrics");
     assert.equal(metrics.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
     assert.equal(metrics.headers.get("server"), "heddle");

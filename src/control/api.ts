@@ -29,6 +29,8 @@ export interface ApiState {
   readonly apiToken: string;
   /** Where sidecars ask, "ip:port"; "" before it listens. */
   readonly xds: () => string;
+  /** Other hosts are served there in plain, too. */
+  readonly insecureXds: boolean;
   readonly registry: Registry;
   readonly ready: () => boolean;
   readonly mesh: () => Mesh;
@@ -84,7 +86,10 @@ export function createApi(state: ApiState): Api {
     c.text(state.metrics(), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }),
   );
 
-  app.get("/api/v1/version", (c) => c.json({ version: state.version, xds: state.xds() }));
+  app.get("/api/v1/version", (c) => {
+    const { version, insecureXds } = state;
+    return c.json({ version, xds: state.xds(), insecureXds });
+  });
   app.get("/api/v1/services", (c) => c.json(serviceRows(state.mesh())));
   app.get("/api/v1/endpoints", (c) => {
     knownParameters(c, ["service", "namespace"]);

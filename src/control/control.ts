@@ -97,7 +97,7 @@ async function start(
   options: ControlOptions,
   cleanups: (() => void | Promise<void>)[],
 ): Promise<{ apiAddress: Address; xdsAddress: Address }> {
-  const { logger } = options;
+  const { logger, insecureXds = false } = options;
   const clock = systemClock;
   const settings = options.identity ?? defaultIdentitySettings;
   let ready = false;
@@ -198,6 +198,7 @@ async function start(
     version: VERSION,
     apiToken: options.apiToken.secret,
     xds: () => xdsAddress,
+    insecureXds,
     registry,
     ready: () => ready,
     mesh: () => publisher.mesh,
@@ -237,7 +238,7 @@ async function start(
   cleanups.push(() => credentials.close());
   const xds = await listenXds({
     address: options.xds,
-    insecure: options.insecureXds ?? false,
+    insecure: insecureXds,
     credentials,
     trustDomain: settings.trustDomain,
     clock,

@@ -84,6 +84,8 @@ describe("zero trust in heddle up", { timeout: 120_000 }, () => {
     const validated = await heddle("validate", policy());
     assert.equal(validated.code, 0, validated.stdout + validated.stderr);
     await until("the keyboard may not call back any more", async () => (await call("back")) === 403);
+    // That one may have been let in and cut by the change, which is counted elsewhere.
+    assert.equal(await call("back"), 403);
     assert.equal(await call("front"), 200);
     const { stdout } = await heddle("endpoints", "front", "-o", "json");
     const [{ port }] = JSON.parse(stdout) as [{ port: number }];
@@ -164,28 +166,11 @@ describe("zero trust in heddle up", { timeout: 120_000 }, () => {
   it("tells nobody a secret", async () => {
     const secrets = mesh.descendants().flatMap((pid) => tokenOf(pid));
     assert.ok(secrets.length > 0, "sidecars have tokens");
-    const api = [
-      "version",
-      "services",
-      "endpoints",
-      "workloads",
-      "proxies",
-      "sources",
-      "stat",
-      "edges",
-      "authz",
-      "identity",
-    ];
-    const texts = await Promise.all(
-      [
-        ...api.map((path) => `http://${mesh.api}/api/v1/${path}`),
-        `http://${mesh.api}/metrics`,
-        `${mesh.admin}/env.json`,
-        `${mesh.admin}/env.json?HEDDLE_JOIN_TOKEN`,
-        `${mesh.admin}/metrics`,
-      ].map(async (url) => (await fetch(url)).text()),
-    );
-    const said = [...texts, mesh.output(), ...mesh.descendants().map((pid) => mesh.commandLine(pid))].join("\n");
+    const said = [
+      ...(await mesh.pages()),
+      mesh.output(),
+      ...mesh.descendants().map((pid) => mesh.commandLine(pid)),
+    ].join("\n");
     assert.ok(!said.includes("PRIVATE KEY"));
     for (const secret of secrets) assert.ok(!said.includes(secret));
   });

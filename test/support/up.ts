@@ -19,6 +19,8 @@ export interface Up {
   readonly api: string;
   readonly xds: string;
   readonly admin: string;
+  /** What all pages of the control plane and of the keyboard's sidecar say. */
+  pages(): Promise<string[]>;
   /** What a workload's sidecar exposes. */
   metrics(workload: string): Promise<string>;
   /** Everything printed so far. */
@@ -32,6 +34,19 @@ export interface Up {
   /** As Ctrl-C does; resolves when the process is gone. */
   stop(): Promise<void>;
 }
+
+const API_PAGES = [
+  "version",
+  "services",
+  "endpoints",
+  "workloads",
+  "proxies",
+  "sources",
+  "stat",
+  "edges",
+  "authz",
+  "identity",
+];
 
 /** Starts a mesh and waits until it says that it is ready. @param env what it has besides our own environment */
 export async function up(meshFile: string, env: Readonly<Record<string, string>> = {}): Promise<Up> {
@@ -61,13 +76,24 @@ export async function up(meshFile: string, env: Readonly<Record<string, string>>
       return / is ready: /.test(output);
     },
     30_000,
-  );
+  ).catch((error: unknown) => {
+    child.kill("SIGKILL");
+    throw error;
+  });
   const descendants = (): number[] => descendantsOf(child.pid as number);
   return {
     process: child,
     outbound: `http://127.0.0.1:${outbound}`,
     admin: `http://127.0.0.1:${admin}`,
     api: `127.0.0.1:${api}`,
+    pages: () => {
+      const urls = [
+        ...API_PAGES.map((path) => `http://127.0.0.1:${api}/api/v1/${path}`),
+        `http://127.0.0.1:${api}/metrics`,
+        ...["metrics", "env.json", "env.json?HEDDLE_JOIN_TOKEN"].map((path) => `http://127.0.0.1:${admin}/${path}`),
+      ];
+      return Promise.all(urls.map(async (url) => (await fetch(url)).text()));
+    },
     xds: `127.0.0.1:${xds}`,
     metrics: async (workload) => {
       const workloads = await (await fetch(`http://127.0.0.1:${api}/api/v1/workloads`)).json();

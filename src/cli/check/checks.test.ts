@@ -82,6 +82,11 @@ const WRONG: Readonly<Record<string, [() => Partial<FakeMesh>, "error" | "warnin
     "warning",
     /nothing accepts connections at 127\.0\.0\.1:4181/,
   ],
+  "xDS asks other hosts who they are": [
+    () => ({ insecureXds: true }),
+    "warning",
+    /^--insecure-xds is given: whoever reaches 127\.0\.0\.1:4181 can read the mesh$/,
+  ],
   "control plane and cli versions match": [
     () => ({ cli: "1.3.0" }),
     "warning",

@@ -34,6 +34,14 @@ export const api: Category<World> = {
         return [`nothing accepts connections at ${xds} from here, so no sidecar of this machine can join`];
       },
     },
+    {
+      description: "xDS asks other hosts who they are",
+      severity: "warning",
+      async problems(world) {
+        const { xds, insecureXds } = await world.about();
+        return insecureXds ? [`--insecure-xds is given: whoever reaches ${xds} can read the mesh`] : [];
+      },
+    },
   ],
 };
 

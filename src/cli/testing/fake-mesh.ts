@@ -10,6 +10,7 @@ export interface FakeMesh {
   readonly cli: string;
   readonly version: string;
   readonly xds: string;
+  readonly insecureXds: boolean;
   readonly ready: boolean;
   readonly accepts: boolean;
   readonly namespace: string | undefined;
@@ -44,6 +45,7 @@ export async function soundMesh(): Promise<FakeMesh & { readonly root: Signer }>
     cli: "1.2.3",
     version: "1.2.3",
     xds: "127.0.0.1:4181",
+    insecureXds: false,
     ready: true,
     accepts: true,
     namespace: undefined,
@@ -90,7 +92,7 @@ export function fakeWorld(mesh: FakeMesh): World {
 function worldOptions(mesh: FakeMesh): WorldOptions {
   return {
     client: {
-      about: async () => ({ version: mesh.version, xds: mesh.xds }),
+      about: async () => ({ version: mesh.version, xds: mesh.xds, insecureXds: mesh.insecureXds }),
       ready: async () => mesh.ready,
       sources: async () => [...mesh.sources],
       identity: async () => mesh.identity,
